@@ -1,0 +1,277 @@
+"""Connections: one per process and endpoint, shared by its writers. Here a process meets fork and exit."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from sidelog import launch, ranks
+from sidelog.delivery import Delivery, RunHandle, Statistics
+from sidelog.outbox import FlushRequest, Outbox
+from sidelog.pool import SlotPool
+from sidelog.sender import Sender
+from sidelog.settings import Settings
+from sidelog.snapshot import Snapshotter
+from sidelog_shared.errors import TransportError
+from sidelog_shared.locks import is_held_by_someone
+from sidelog_shared.records import Worker
+from sidelog_shared.rendezvous import Rendezvous
+from sidelog_shared.wakeup import Wakeup
+
+log = logging.getLogger("sidelog")
+
+FLUSH_TIMEOUT_S = 10.0
+NOBODY_ANSWERS_S = 5.0
+"""``flush()`` gives up after this long without any connection: it will not come back within its deadline either."""
+CHILD_EXIT_TIMEOUT_S = 3.0
+"""Exit deadline of a process that multiprocessing started: its parent waits for it, and may kill it."""
+
+_connections: dict[str, Connection] = {}
+_inherited: list[Connection] = []
+_registry_lock = threading.Lock()
+
+
+class Connection:
+    """A worker's connection to a daemon, with its queues and its sender thread.
+
+    Args:
+        settings: see :class:`Settings`.
+        rendezvous: where the local daemon is found; None for a daemon given by endpoint.
+    """
+
+    def __init__(self, settings: Settings, rendezvous: Rendezvous | None) -> None:
+        self.settings = settings
+        self._rendezvous = rendezvous
+        self._said: set[str] = set()
+        self._runs: dict[str, tuple[RunHandle, int]] = {}
+        self._last_run = 0
+        self._lock = threading.Lock()
+        self._wakeup = Wakeup()
+        self.pool = SlotPool(settings.arena_bytes)
+        quarter = settings.arena_bytes // 4
+        self.outbox = Outbox(self._wakeup.wake, lambda: self.pool.used_bytes > quarter)
+        self.snapshotter = Snapshotter(self.pool)
+        rank = ranks.detect()
+        self.worker = Worker(
+            id=secrets.token_hex(8),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            rank=None if rank is None else rank.rank,
+            world_size=None if rank is None else rank.world_size,
+        )
+        self._delivery = Delivery(self.worker, self.outbox, say=self.say)
+        self._sender = Sender(
+            self._delivery,
+            self.outbox,
+            wakeup=self._wakeup,
+            lock=self._lock,
+            find_endpoint=self._find_endpoint,
+            daemon_lives=self._daemon_lives,
+            say=self.say,
+        )
+        self._sender.start()
+
+    @property
+    def where(self) -> str:
+        """The daemon, for messages."""
+        return self.settings.endpoint or "the local daemon"
+
+    def say(self, text: str) -> None:
+        """Tell the user something, once."""
+        if text not in self._said and len(self._said) < 1000:
+            self._said.add(text)
+            log.warning("sidelog: %s", text)
+
+    # Runs
+
+    def open_run(self, path: str) -> RunHandle:
+        """A handle on a run; writers of one path share it."""
+        with self._lock:
+            handle, users = self._runs.get(path, (None, 0))
+            if handle is None:
+                self._last_run += 1
+                handle = RunHandle(self._last_run, path)
+                self._delivery.add_run(handle)
+                self._wakeup.wake()
+            self._runs[path] = (handle, users + 1)
+            return handle
+
+    def close_run(self, run: RunHandle) -> None:
+        with self._lock:
+            handle, users = self._runs[run.path]
+            if users > 1:
+                self._runs[run.path] = (handle, users - 1)
+                return
+            del self._runs[run.path]
+            self._delivery.close_run(run)
+        self._wakeup.wake()
+
+    @property
+    def unused(self) -> bool:
+        return not self._runs
+
+    # What callers wait for
+
+    def flush(self, runs: Iterable[RunHandle], *, pictures: bool, timeout_s: float, show_progress: bool) -> None:
+        """Wait until everything that was called before is settled.
+
+        Raises:
+            TransportError: it is not, by the deadline; says what is outstanding and why.
+            WriterError: the daemon refused one of ``runs``.
+            ProtocolError: the daemon speaks another version.
+        """
+        request = FlushRequest(pictures, threading.Event())
+        begun = time.monotonic()
+        shown = begun
+        self.outbox.put_light(request)
+        self._wakeup.wake()
+        while not request.done.wait(0.1):
+            now = time.monotonic()
+            problem = self._delivery.problem_of(runs)
+            if problem is not None:
+                raise problem
+            away_s = self._sender.away_s
+            if now - begun >= timeout_s or away_s >= min(NOBODY_ANSWERS_S, timeout_s):
+                raise self._too_late(now - begun, away_s)
+            if show_progress and now - shown >= 1.0:
+                shown = now
+                log.warning("sidelog: writing the last %d records (%.0f s)", self.statistics().pending, now - begun)
+        problem = self._delivery.problem_of(runs)
+        if problem is not None:
+            raise problem
+        if request.error is not None:
+            raise request.error
+        if self.outbox.light_refused:
+            raise TransportError(
+                f"{self.outbox.light_refused:,} calls were not taken because {self.where} was away for too long"
+            )
+
+    def _too_late(self, waited_s: float, away_s: float) -> TransportError:
+        pending = self.statistics().pending
+        if away_s:
+            why = self._sender.problem or f"no daemon answers at {self.where}"
+            hint = ""
+            if self.settings.endpoint:
+                hint = f": is it up? sidelog daemon --bind {self.settings.endpoint} --logdir DIR"
+            return TransportError(f"{pending:,} records are not written: {why}{hint}")
+        return TransportError(f"{pending:,} records are not written after {waited_s:.1f} s: {self.where} is slow")
+
+    def statistics(self) -> Statistics:
+        with self._lock:
+            return self._delivery.statistics()
+
+    # Its end
+
+    def stop(self, deadline_s: float) -> None:
+        """Settle what is left until the deadline, and end. What was lost is said."""
+        self._sender.stop(deadline_s)
+        self._wakeup.close()
+        lost = self.statistics()
+        if lost.lost or lost.rejected or lost.pending:
+            log.warning(
+                "sidelog: %d of %d records are not in the event files (%d lost, %d rejected): %s",
+                lost.lost + lost.rejected + lost.pending,
+                lost.logged,
+                lost.lost + lost.pending,
+                lost.rejected,
+                self._sender.problem or "see the messages above",
+            )
+        if lost.dropped:
+            tags = ", ".join(f"{tag} {count:,}" for tag, count in lost.dropped_tags.items())
+            log.warning("sidelog: %d pictures were dropped under pressure: %s", lost.dropped, tags)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        with self._sender.paused():
+            yield
+
+    # The daemon
+
+    def _find_endpoint(self) -> str:
+        if self._rendezvous is None:
+            return self.settings.endpoint
+        return launch.find_or_start(self._rendezvous, logdir=str(Path("runs").absolute())).endpoint
+
+    def _daemon_lives(self) -> bool:
+        return self._rendezvous is not None and is_held_by_someone(self._rendezvous.lock_file)
+
+
+def connect(settings: Settings) -> Connection:
+    """The process's connection to an endpoint, made if there is none.
+
+    Raises:
+        ConfigError: the runtime folder of the local daemon cannot be used.
+    """
+    rendezvous = None if settings.endpoint else Rendezvous()
+    key = settings.endpoint or str(rendezvous.folder if rendezvous else "")
+    with _registry_lock:
+        connection = _connections.get(key)
+        if connection is None:
+            connection = _connections[key] = Connection(settings, rendezvous)
+            _settle_at_exit()
+        return connection
+
+
+def disconnect(connection: Connection, deadline_s: float) -> None:
+    """End a connection that no writer uses any more."""
+    with _registry_lock:
+        if not connection.unused:
+            return
+        for key, known in list(_connections.items()):
+            if known is connection:
+                del _connections[key]
+    connection.stop(deadline_s)
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Hold every sender thread of this process still, while a CUDA graph is captured.
+
+    A call of another thread can break a capture in CUDA's default capture mode. What is logged in the meantime
+    from other threads waits in the outbox.
+    """
+    with ExitStack() as stack:
+        for connection in list(_connections.values()):
+            stack.enter_context(connection.paused())
+        yield
+
+
+def _settle_at_exit() -> None:
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is not None and process is not None and process.parent_process() is not None:
+        # atexit does not run in a process that multiprocessing started; its finalizers do.
+        util.Finalize(None, _exit, args=(CHILD_EXIT_TIMEOUT_S,), exitpriority=10)
+
+
+def _exit(deadline_s: float | None = None) -> None:
+    """Interpreter exit: whoever forgot to close loses nothing, up to the deadline."""
+    with _registry_lock:
+        left = list(_connections.values())
+        _connections.clear()
+    for connection in left:
+        connection.stop(connection.settings.exit_timeout_s if deadline_s is None else deadline_s)
+
+
+def _after_fork_in_child() -> None:
+    """The child is a worker of its own: it never touches the parent's socket, memory or locks.
+
+    What it inherited is kept, so that nothing of it is closed by the garbage collector.
+    """
+    global _registry_lock  # noqa: PLW0603  # the parent's may be held by a thread that does not exist here
+    _registry_lock = threading.Lock()
+    _inherited.extend(_connections.values())
+    _connections.clear()
+
+
+atexit.register(_exit)
+os.register_at_fork(after_in_child=_after_fork_in_child)

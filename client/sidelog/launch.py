@@ -1,0 +1,127 @@
+"""Finding this user's local daemon, and starting it where there is none. Runs on the sender thread."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from sidelog_shared.errors import DaemonStartError, MissingExtra
+from sidelog_shared.locks import FileLock, is_held_by_someone
+from sidelog_shared.rendezvous import Ready, Rendezvous
+
+START_DEADLINE_S = 20.0
+"""A daemon is ready within a second; a loaded machine with a cold disk takes longer."""
+IDLE_EXIT_S = 10.0
+"""A daemon that a writer started goes this long after its last worker."""
+_POLL_S = 0.02
+_ALREADY_RUNNING = 4
+
+
+def find(rendezvous: Rendezvous) -> Ready | None:
+    """The local daemon, if one is up: its lock is held and it has said that it is ready."""
+    ready = rendezvous.read_ready()
+    return ready if ready is not None and is_held_by_someone(rendezvous.lock_file) else None
+
+
+def find_or_start(rendezvous: Rendezvous, *, logdir: str, deadline_s: float = START_DEADLINE_S) -> Ready:
+    """The local daemon; started if there is none. However many processes call this at once, one daemon results.
+
+    Raises:
+        MissingExtra: the daemon's packages are not installed.
+        DaemonStartError: it could not be started; carries its own last words.
+    """
+    deadline = time.monotonic() + deadline_s
+    lock = FileLock(rendezvous.launch_lock_file)
+    while True:
+        ready = find(rendezvous)
+        if ready is not None:
+            return ready
+        if time.monotonic() >= deadline:
+            raise DaemonStartError(
+                f"the local daemon was not ready within {deadline_s:.0f} s; see {rendezvous.log_file}"
+            )
+        # A lock that is held without a ready file belongs to a daemon on its way up or down: wait for it.
+        if not is_held_by_someone(rendezvous.lock_file) and lock.try_acquire():
+            try:
+                if find(rendezvous) is None and not is_held_by_someone(rendezvous.lock_file):
+                    ready = _start(rendezvous, logdir, deadline)
+                    if ready is not None:
+                        return ready
+            finally:
+                lock.release()
+        time.sleep(_POLL_S)
+
+
+def _start(rendezvous: Rendezvous, logdir: str, deadline: float) -> Ready | None:
+    if importlib.util.find_spec("sidelog_daemon") is None:
+        raise MissingExtra("sidelog_daemon", "daemon", "the local daemon")
+    read_fd, write_fd = os.pipe()
+    try:
+        with rendezvous.log_file.open("ab") as log_file:
+            # In a session of its own and with output of its own: Ctrl-C in training does not reach it, and a
+            # pipe behind the training (`| tee`) is not held open by it.
+            process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "sidelog_daemon",
+                    "--detach",
+                    f"--ready-fd={write_fd}",
+                    f"--idle-exit={IDLE_EXIT_S}",
+                    f"--logdir={logdir}",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log_file,
+                stderr=log_file,
+                cwd="/",
+                pass_fds=(write_fd,),
+                start_new_session=True,
+            )
+        os.close(write_fd)
+        write_fd = -1
+        # The process forks and leaves at once: the daemon is nobody's child.
+        said = _read_until_closed(read_fd, deadline)
+        process.wait()
+    finally:
+        os.close(read_fd)
+        if write_fd >= 0:
+            os.close(write_fd)
+    return _understand(said, rendezvous)
+
+
+def _read_until_closed(fd: int, deadline: float) -> bytes:
+    said = b""
+    while (left := deadline - time.monotonic()) > 0:
+        if select.select([fd], [], [], left)[0]:
+            piece = os.read(fd, 65536)
+            if not piece:
+                return said
+            said += piece
+    return said
+
+
+def _understand(said: bytes, rendezvous: Rendezvous) -> Ready | None:
+    try:
+        words = json.loads(said) if said else {}
+    except ValueError:
+        words = {}
+    if "ready" in words:
+        return Ready(**words["ready"])
+    if words.get("code") == _ALREADY_RUNNING:
+        return None
+    last_words = words.get("error") or _tail(rendezvous.log_file)
+    raise DaemonStartError(f"the local daemon could not be started: {last_words} (log: {rendezvous.log_file})")
+
+
+def _tail(log_file: Path) -> str:
+    try:
+        lines = log_file.read_text(errors="replace").strip().splitlines()
+    except OSError as error:
+        return f"no word from it ({error.strerror})"
+    return lines[-1] if lines else "no word from it"

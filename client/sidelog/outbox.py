@@ -1,0 +1,200 @@
+"""The outbox: what was called and not yet sent. Calling threads put, the sender thread takes.
+
+Two queues, each bounded, each with one policy:
+
+* ``light`` (scalars and texts, reliable): bounded in items. Full means that the daemon has been away for long and
+  the sender holds all that it may; the newest call is not taken, counted, warned of once, and an error at
+  ``flush()`` and ``close()``.
+* ``pictures`` (best effort): bounded in bytes by the snapshot memory. Full: the oldest unsent picture of the same
+  run and tag goes; where there is none, the oldest unsent of any tag; where there is none, the new one. Counted.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sidelog.snapshot import Snapshot
+from sidelog_shared.records import Kind, Series
+
+MAX_LIGHT_ITEMS = 200_000
+"""About 40 MB of waiting calls."""
+MAX_PICTURES = 1024
+"""Waiting pictures; however small they are."""
+
+ScalarCall: TypeAlias = tuple[Series, int, float, float]
+"""series, step (``limits.STEP_NONE`` for none), wall time, value."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextCall:
+    """One ``add_text``; ``payload`` is UTF-8."""
+
+    run: int
+    tag: str
+    step: int | None
+    wall_time: float
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeferredScalar:
+    """A scalar that is still on a device: ``fetch`` gives its value, on the sender thread."""
+
+    series: Series
+    step: int
+    wall_time: float
+    fetch: Callable[[], float]
+
+
+@dataclass(slots=True, eq=False)
+class FlushRequest:
+    """A caller waits until everything before this is settled.
+
+    Attributes:
+        pictures: whether pictures count too.
+        done: set when it is so, or when it cannot be.
+        error: why it cannot be.
+    """
+
+    pictures: bool
+    done: threading.Event
+    error: Exception | None = None
+    light_target: int = 0
+    picture_target: int = 0
+
+
+LightCall: TypeAlias = ScalarCall | TextCall | DeferredScalar | FlushRequest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PictureCall:
+    """One picture or histogram with its snapshots.
+
+    Attributes:
+        ordinal: counts the pictures of this connection, from 1.
+    """
+
+    ordinal: int
+    run: int
+    kind: Kind
+    tag: str
+    step: int | None
+    wall_time: float
+    options: dict[str, object]
+    snapshots: tuple[Snapshot, ...]
+
+
+class Outbox:
+    """See the module.
+
+    Args:
+        wake: wakes the sender; called only when its next look would come too late.
+        under_pressure: whether the snapshot memory fills up faster than the sender looks.
+
+    Attributes:
+        light: the light queue; ``add_scalar`` appends to it directly.
+        dormant: the sender looks seldom, and must be woken.
+        light_refused: calls that were not taken because the light queue was full.
+        dropped: pictures dropped here, by tag.
+    """
+
+    def __init__(self, wake: Callable[[], None], under_pressure: Callable[[], bool]) -> None:
+        self.light: deque[LightCall] = deque()
+        self.dormant = False
+        self.light_refused = 0
+        self.dropped: Counter[str] = Counter()
+        self._wake = wake
+        self._under_pressure = under_pressure
+        self._pictures: deque[PictureCall] = deque()
+        self._last_ordinal = 0
+        self._lock = threading.Lock()
+
+    # Calling threads
+
+    def put_light(self, call: LightCall) -> bool:
+        """Queue a call; False when it was not taken because the queue is full."""
+        if len(self.light) >= MAX_LIGHT_ITEMS and not isinstance(call, FlushRequest):
+            self.light_refused += 1
+            return False
+        self.light.append(call)
+        if self.dormant:
+            self.dormant = False
+            self._wake()
+        return True
+
+    def put_picture(
+        self,
+        run: int,
+        kind: Kind,
+        tag: str,
+        step: int | None,
+        wall_time: float,
+        options: dict[str, object],
+        snapshots: tuple[Snapshot, ...],
+    ) -> None:
+        with self._lock:
+            self._last_ordinal += 1
+            call = PictureCall(self._last_ordinal, run, kind, tag, step, wall_time, options, snapshots)
+            if len(self._pictures) >= MAX_PICTURES:
+                self._drop(self._victim(run, tag))
+            self._pictures.append(call)
+        if self.dormant or self._under_pressure():
+            self.dormant = False
+            self._wake()
+
+    def make_room(self, run: int, tag: str) -> bool:
+        """Drop the picture whose turn it is, by the policy; False when there is none left to drop."""
+        with self._lock:
+            if not self._pictures:
+                return False
+            self._drop(self._victim(run, tag))
+        return True
+
+    def count_drop(self, tag: str) -> None:
+        """A picture for which there was no memory at all."""
+        with self._lock:
+            self.dropped[tag] += 1
+        self._wake()
+
+    def _victim(self, run: int, tag: str) -> PictureCall:
+        for call in self._pictures:
+            if call.tag == tag and call.run == run:
+                return call
+        return self._pictures[0]
+
+    def _drop(self, call: PictureCall) -> None:
+        self._pictures.remove(call)
+        self.dropped[call.tag] += 1
+        for snapshot in call.snapshots:
+            snapshot.release()
+
+    # The sender thread
+
+    def take_picture(self) -> PictureCall | None:
+        with self._lock:
+            return self._pictures.popleft() if self._pictures else None
+
+    @property
+    def last_ordinal(self) -> int:
+        """Of the newest picture that was put."""
+        return self._last_ordinal
+
+    @property
+    def first_waiting_ordinal(self) -> int | None:
+        """Of the oldest picture that waits; None when none does."""
+        with self._lock:
+            return self._pictures[0].ordinal if self._pictures else None
+
+    @property
+    def picture_count(self) -> int:
+        return len(self._pictures)
+
+    def drop_all(self) -> None:
+        """Give up every waiting picture: the connection closes without them."""
+        with self._lock:
+            while self._pictures:
+                self._drop(self._pictures[0])

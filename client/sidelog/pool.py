@@ -1,0 +1,98 @@
+"""Memory for snapshots: buffers that were touched before and are used again.
+
+A fresh allocation page-faults: 400 us instead of 30 for 1.2 MB. So a buffer goes back to its size class when the
+daemon has taken its bytes over, and the next snapshot of that size finds it warm.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import numpy.typing as npt
+
+_SMALLEST = 4096
+
+
+class Slot:
+    """One buffer.
+
+    Attributes:
+        array: ``[capacity]`` uint8, C-contiguous.
+        view: the last typed view that was made of it, kept because the next snapshot is often of the same shape.
+    """
+
+    __slots__ = ("array", "view", "view_key")
+
+    def __init__(self, capacity: int) -> None:
+        self.array: npt.NDArray[np.uint8] = np.empty(capacity, np.uint8)
+        self.array.fill(0)  # touches every page
+        self.view: object = None
+        self.view_key: object = None
+
+
+class SlotPool:
+    """Buffers by size class, bounded in bytes; any thread may take and give back.
+
+    Args:
+        budget_bytes: sum of all buffers, in use or free.
+    """
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget_bytes = budget_bytes
+        self._free: dict[int, list[Slot]] = {}
+        self._allocated_bytes = 0
+        self._used_bytes = 0
+        self._lock = threading.Lock()
+
+    @property
+    def budget_bytes(self) -> int:
+        return self._budget_bytes
+
+    @property
+    def used_bytes(self) -> int:
+        return self._used_bytes
+
+    def acquire(self, nbytes: int) -> Slot | None:
+        """A buffer of at least ``nbytes``; None when the budget does not allow one."""
+        capacity = size_class(nbytes)
+        with self._lock:
+            free = self._free.get(capacity)
+            if free:
+                self._used_bytes += capacity
+                return free.pop()
+            if self._used_bytes + capacity > self._budget_bytes:
+                return None
+            while self._allocated_bytes + capacity > self._budget_bytes:
+                self._evict()
+            self._allocated_bytes += capacity
+            self._used_bytes += capacity
+        return Slot(capacity)
+
+    def release(self, slot: Slot) -> None:
+        """Give a buffer back; nobody may read it any more."""
+        with self._lock:
+            self._used_bytes -= len(slot.array)
+            self._free.setdefault(len(slot.array), []).append(slot)
+
+    def discard(self, slot: Slot) -> None:
+        """Give up a buffer that somebody may still read (a closed socket's I/O thread); it is not used again."""
+        with self._lock:
+            self._used_bytes -= len(slot.array)
+            self._allocated_bytes -= len(slot.array)
+
+    def _evict(self) -> None:
+        """Free one buffer of the class that has the most free bytes."""
+        capacity = max(self._free, key=lambda size: size * len(self._free[size]))
+        self._free[capacity].pop()
+        if not self._free[capacity]:
+            del self._free[capacity]
+        self._allocated_bytes -= capacity
+
+
+def size_class(nbytes: int) -> int:
+    """Sizes in quarter steps between powers of two: at most a fifth is wasted."""
+    if nbytes <= _SMALLEST:
+        return _SMALLEST
+    step = 1 << (max(nbytes - 1, 1).bit_length() - 3)
+    return -(-nbytes // step) * step

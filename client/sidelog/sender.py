@@ -1,0 +1,273 @@
+"""The sender thread: the only one that touches the socket. It wakes rarely and works in batches.
+
+It must never hold the interpreter for long, nor wait for anything while a caller waits for it: every wait here is
+a poll with a deadline.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import zmq
+
+from sidelog.delivery import Delivery, Phase
+from sidelog.outbox import Outbox
+from sidelog_shared.errors import MissingExtra, SidelogError, TransportError
+from sidelog_shared.limits import KIB, MAX_FRAME_BYTES
+from sidelog_shared.wakeup import Wakeup
+
+log = logging.getLogger("sidelog")
+
+TICK_S = 0.05
+"""How often it looks while there is work. Each look takes the interpreter lock from the training for a moment."""
+DORMANT_S = 1.0
+"""How often it looks when nothing was logged for a while; the next call wakes it."""
+URGENT_S = 0.005
+HEARTBEAT_S = 0.5
+SILENT_S = 2.0
+"""A heartbeat unanswered for so long means that the connection is dead."""
+PATIENT_S = 10.0
+"""The same, where the daemon's lock shows that its process lives: a loaded machine, or a stopped process."""
+BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+SEND_BUDGET_S = 0.02
+"""So long it sends before it looks at replies again."""
+ZERO_COPY_BYTES = 64 * KIB
+"""Below this a copy is cheaper than ZeroMQ's bookkeeping for a frame that is not copied (about 10 us)."""
+
+
+class Sender:
+    """Runs one connection.
+
+    Args:
+        delivery: the protocol's state; driven under ``lock``.
+        outbox: what was called.
+        lock: held while ``delivery`` is driven, here and by callers that open runs or ask for statistics.
+        find_endpoint: the daemon's endpoint; may take a second, and may start the daemon.
+        daemon_lives: whether the daemon's process certainly lives, where that can be known.
+        say: tells the user something, once per text.
+    """
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        outbox: Outbox,
+        *,
+        wakeup: Wakeup,
+        lock: threading.Lock,
+        find_endpoint: Callable[[], str],
+        daemon_lives: Callable[[], bool],
+        say: Callable[[str], None],
+    ) -> None:
+        self._delivery = delivery
+        self._outbox = outbox
+        self._wakeup = wakeup
+        self._lock = lock
+        self._find_endpoint = find_endpoint
+        self._daemon_lives = daemon_lives
+        self._say = say
+        self._socket: zmq.Socket[bytes] | None = None
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._stop_by: float | None = None
+        self._paused = threading.Lock()
+        self._tries = 0
+        self._retry_at = 0.0
+        self._heard_at = 0.0
+        self._pinged_at: float | None = None
+        self._greeted_at = 0.0
+        self._away_since = time.monotonic()
+        self._worked_at = 0.0
+        self._thread = threading.Thread(target=self._main, name="sidelog-sender", daemon=True)
+        self.problem: Exception | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def away_s(self) -> float:
+        """Seconds since there was a working connection; 0 while there is one."""
+        return 0.0 if self._delivery.phase is Phase.LIVE else time.monotonic() - self._away_since
+
+    def stop(self, deadline_s: float) -> None:
+        """Settle what is left until the deadline, say goodbye, end the thread. Idempotent."""
+        if self._stop_by is None:
+            self._stop_by = time.monotonic() + deadline_s
+        self._wakeup.wake()
+        self._thread.join(deadline_s + 5.0)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Hold the thread still between two looks."""
+        with self._paused:
+            yield
+
+    # The thread
+
+    def _main(self) -> None:
+        try:
+            while self._delivery.phase is not Phase.GONE:
+                now = time.monotonic()
+                if self._socket is None:
+                    self._connect(now)
+                self._wait()
+                self._work()
+                self._check_health(time.monotonic())
+                if self._stop_by is not None and self._is_over(time.monotonic()):
+                    break
+        except Exception as error:
+            # The training must not suffer from a fault of ours; the user must hear of it all the same.
+            log.exception("sidelog: the sender thread failed")
+            self.problem = error
+        finally:
+            self._disconnect(linger_ms=0)
+            if self._context is not None:
+                self._context.term()
+            with self._lock:
+                self._delivery.abandon()
+                self._delivery.fail_flushes(self.problem or TransportError("the connection is closed"))
+
+    def _connect(self, now: float) -> None:
+        if now < self._retry_at:
+            return
+        self._retry_at = now + BACKOFF_S[min(self._tries, len(BACKOFF_S) - 1)]
+        self._tries += 1
+        try:
+            endpoint = self._find_endpoint()
+        except SidelogError as error:
+            self._fail(error)
+            return
+        if self._context is None:
+            self._context = zmq.Context()
+        socket = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.IMMEDIATE, 1)
+        socket.setsockopt(zmq.SNDHWM, 64)
+        socket.setsockopt(zmq.RCVHWM, 256)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+        socket.connect(endpoint)
+        self._socket = socket
+        self._greeted_at = self._heard_at = now
+        self._pinged_at = None
+        with self._lock:
+            self._delivery.connected()
+
+    def _fail(self, error: SidelogError) -> None:
+        self.problem = error
+        self._say(f"nothing is written for now: {error}")
+        if isinstance(error, MissingExtra):
+            self._retry_at = float("inf")  # no retry installs a package
+        with self._lock:
+            self._delivery.fail_flushes(error)
+
+    def _disconnect(self, linger_ms: int = 0) -> None:
+        if self._socket is not None:
+            self._socket.close(linger=linger_ms)
+            self._socket = None
+
+    def _wait(self) -> None:
+        delivery = self._delivery
+        settling = delivery.phase not in (Phase.LIVE, Phase.AWAY)
+        urgent = delivery.awaited or settling or self._stop_by is not None
+        now = time.monotonic()
+        if delivery.busy:
+            self._worked_at = now
+        poller = zmq.Poller()
+        poller.register(self._wakeup.read_fd, zmq.POLLIN)
+        if urgent:
+            # Somebody waits: replies wake us. Otherwise they are read when we look anyway.
+            if self._socket is not None:
+                poller.register(self._socket, zmq.POLLIN)
+            timeout_s = URGENT_S if self._socket is None or delivery.phase is Phase.LIVE else TICK_S
+        elif now - self._worked_at < 2 * TICK_S or delivery.phase is Phase.AWAY:
+            timeout_s = TICK_S
+        else:
+            self._outbox.dormant = True
+            timeout_s = TICK_S if self._outbox.light or self._outbox.picture_count else DORMANT_S
+        poller.poll(max(1, round(timeout_s * 1000)))
+        self._outbox.dormant = False
+        self._wakeup.clear()
+
+    def _work(self) -> None:
+        with self._paused, self._lock:
+            self._receive()
+            self._delivery.collect()
+            self._send()
+
+    def _receive(self) -> None:
+        if self._socket is None:
+            return
+        while True:
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._heard_at = time.monotonic()
+            self._pinged_at = None
+            self._delivery.feed(frames)
+
+    def _send(self) -> None:
+        if self._socket is None:
+            return
+        until = time.monotonic() + SEND_BUDGET_S
+        while (frames := self._delivery.peek()) is not None:
+            big = any(len(frame) >= ZERO_COPY_BYTES for frame in frames[2:])
+            try:
+                self._socket.send_multipart(frames, zmq.NOBLOCK, copy=not big)
+            except zmq.Again:
+                return
+            self._delivery.sent()
+            if time.monotonic() > until:
+                self._wakeup.wake()
+                return
+
+    def _check_health(self, now: float) -> None:
+        phase = self._delivery.phase
+        if phase is Phase.LIVE:
+            self._tries = 0
+            self._away_since = now
+            self.problem = self._delivery.failure
+        if self._socket is None:
+            return
+        if phase is Phase.AWAY:
+            # The daemon said that it goes, or that it does not know us: a new connection finds what there is.
+            self._disconnect()
+            self._retry_at = now
+            return
+        if phase is Phase.GREETING:
+            if now - self._greeted_at > 1.0:
+                self._greeted_at = now
+                with self._lock:
+                    self._delivery.say_hello()
+        elif self._pinged_at is None and now - self._heard_at > HEARTBEAT_S:
+            self._pinged_at = now
+            with self._lock:
+                self._delivery.heartbeat()
+                self._send()
+        silent_since = self._heard_at if phase is Phase.GREETING else self._pinged_at
+        if silent_since is not None and now - silent_since > SILENT_S:
+            if self._daemon_lives() and now - silent_since < PATIENT_S:
+                return
+            if not isinstance(self._delivery.failure, TransportError):
+                self.problem = self._delivery.failure or TransportError("the daemon does not answer")
+            self._away(now)
+
+    def _away(self, now: float) -> None:
+        self._disconnect()
+        self._retry_at = now
+        with self._lock:
+            self._delivery.disconnected()
+
+    def _is_over(self, now: float) -> bool:
+        """Whether the closing connection has nothing left to wait for."""
+        assert self._stop_by is not None
+        phase = self._delivery.phase
+        if now >= self._stop_by:
+            return True
+        if phase is Phase.LIVE and not self._delivery.busy:
+            with self._lock:
+                self._delivery.leave()
+                self._send()
+        return phase is Phase.GONE or (phase is Phase.AWAY and not self._delivery.busy)

@@ -1,0 +1,73 @@
+"""What a training process may set: argument > ``SIDELOG_*`` > default. Checked when read."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from sidelog_shared.errors import ConfigError
+from sidelog_shared.limits import MIB
+
+_ENDPOINT = re.compile(r"^(tcp://(\[[^\]]+\]|[^:\[\]\s/]+):(?P<port>\d{1,5})|ipc:///?[^\s]+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a process logs.
+
+    Attributes:
+        endpoint: daemon to use; empty for the local one (``SIDELOG_ENDPOINT``).
+        enabled: False turns every call into a no-op (``SIDELOG_MODE`` = ``on`` or ``off``).
+        arena_bytes: memory for snapshots that wait to be sent (``SIDELOG_ARENA_MB``, default 64).
+        exit_timeout_s: how long ``close()`` and interpreter exit wait (``SIDELOG_EXIT_TIMEOUT``, default 30).
+
+    Raises:
+        ConfigError: a value that cannot work; names the variable, got and expected.
+    """
+
+    endpoint: str = ""
+    enabled: bool = True
+    arena_bytes: int = 64 * MIB
+    exit_timeout_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.endpoint:
+            check_endpoint(self.endpoint)
+
+    @classmethod
+    def read(cls, *, endpoint: str | None = None) -> Settings:
+        mode = os.environ.get("SIDELOG_MODE", "on").lower()
+        if mode not in ("on", "off"):
+            raise ConfigError(f"SIDELOG_MODE is {mode!r}, expected 'on' or 'off'")
+        return cls(
+            endpoint=os.environ.get("SIDELOG_ENDPOINT", "") if endpoint is None else endpoint,
+            enabled=mode == "on",
+            arena_bytes=int(_number("SIDELOG_ARENA_MB", 64, 1, 65536) * MIB),
+            exit_timeout_s=_number("SIDELOG_EXIT_TIMEOUT", 30, 0, 86400),
+        )
+
+
+def check_endpoint(endpoint: object) -> str:
+    """Return ``endpoint`` if a daemon can be asked for there.
+
+    Raises:
+        ConfigError: it is not of the form tcp://HOST:PORT or ipc://PATH.
+    """
+    matched = _ENDPOINT.match(endpoint) if isinstance(endpoint, str) else None
+    if matched is None or (matched["port"] is not None and not 1 <= int(matched["port"]) <= 65535):
+        raise ConfigError(f"endpoint is {endpoint!r}, expected tcp://HOST:PORT (port 1 to 65535) or ipc://PATH")
+    return str(endpoint)
+
+
+def _number(name: str, default: float, low: float, high: float) -> float:
+    text = os.environ.get(name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is {text!r}, expected a number from {low} to {high}")
+    return value

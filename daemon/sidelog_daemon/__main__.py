@@ -1,0 +1,105 @@
+"""The command line of the daemon; ``sidelog daemon`` becomes this process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from sidelog_shared.errors import ConfigError, MissingExtra, SidelogError
+from sidelog_shared.limits import MIB
+from sidelog_shared.rendezvous import Ready
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sidelog daemon",
+        description="Receive what training processes log, render it, write TensorBoard event files. "
+        "Without --bind it becomes this user's local daemon, which writers find by themselves.",
+    )
+    parser.add_argument("--logdir", default=os.environ.get("SIDELOG_LOGDIR", "runs"), metavar="DIR",
+                        help="folder for runs that are given by name (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--bind", default="", metavar="ENDPOINT",
+                        help="listen on tcp://127.0.0.1:PORT (PORT may be *) or ipc://PATH instead")  # fmt: skip
+    parser.add_argument("--tensorboard", nargs="?", type=int, const=0, default=None, metavar="PORT",
+                        help="start TensorBoard on the logdir (default port: a free one)")  # fmt: skip
+    parser.add_argument("--render-threads", type=int, default=1, metavar="N", help="default: %(default)s")
+    parser.add_argument("--budget-mb", type=int, default=1024, metavar="MB",
+                        help="tensors that may wait for the renderer (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--drain-timeout", type=float, default=30.0, metavar="S",
+                        help="how long SIGTERM waits for what is queued (default: %(default)s s)")  # fmt: skip
+    parser.add_argument("--idle-exit", type=float, default=None, metavar="S",
+                        help="exit this long after the last worker is gone (default: stay)")  # fmt: skip
+    parser.add_argument("--print-config", action="store_true", help="say what was chosen, and exit")
+    parser.add_argument("--detach", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--ready-fd", type=int, default=None, help=argparse.SUPPRESS)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a daemon until it is told to stop.
+
+    Returns:
+        An exit code, see :class:`sidelog_daemon.daemon.Exit`.
+    """
+    options = _parser().parse_args(arguments)
+    if options.detach and os.fork():
+        # The launcher waits for this process only; the daemon is nobody's child and leaves no zombie.
+        os._exit(0)
+    try:
+        return _run(options)
+    except MissingExtra as error:
+        return _fail(options, error, 3)
+    except ConfigError as error:
+        return _fail(options, error, 2)
+    except SidelogError as error:
+        from sidelog_daemon.daemon import AlreadyRunning, EndpointInUse, Exit
+
+        codes = {AlreadyRunning: Exit.ALREADY_RUNNING, EndpointInUse: Exit.ENDPOINT_IN_USE}
+        return _fail(options, error, codes.get(type(error), Exit.FAILED))
+
+
+def _run(options: argparse.Namespace) -> int:
+    from sidelog_daemon.config import DaemonConfig
+
+    config = DaemonConfig(
+        logdir=Path(options.logdir).absolute(),
+        bind=options.bind,
+        idle_exit_s=options.idle_exit,
+        drain_deadline_s=options.drain_timeout,
+        budget_bytes=options.budget_mb * MIB,
+        render_threads=options.render_threads,
+        tensorboard_port=options.tensorboard,
+    )
+    if options.print_config:
+        print(json.dumps(asdict(config), default=str, indent=2))
+        return 0
+    os.nice(10)  # the data loaders and the training come first
+    from sidelog_daemon import tensorboardx
+    from sidelog_daemon.daemon import Daemon, configure_logging
+
+    tensorboardx.check_fast_paths()
+    configure_logging()
+
+    def announce(ready: Ready) -> None:
+        if options.ready_fd is not None:
+            os.write(options.ready_fd, json.dumps({"ready": asdict(ready)}).encode())
+            os.close(options.ready_fd)
+        else:
+            print(f"sidelog daemon {ready.version} is ready: {ready.endpoint}  logdir {ready.logdir}", flush=True)
+
+    return Daemon(config).run(announce)
+
+
+def _fail(options: argparse.Namespace, error: SidelogError, code: int) -> int:
+    if options.ready_fd is not None:
+        os.write(options.ready_fd, json.dumps({"error": str(error), "code": int(code)}).encode())
+    print(f"sidelog daemon: {error}", file=sys.stderr)
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""What the reception asks of the other threads, and what they report back. Plain values, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sidelog_shared.records import Buffer, End, Lane, Record, Refusal, RunMarks, ScalarColumns
+
+Ranges = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """To the socket: a message to a client."""
+
+    peer: bytes
+    frames: list[Buffer]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """To the writer: open a run directory for a worker; answered by RunOpened or RunRefused."""
+
+    worker: str
+    run: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseRun:
+    """To the writer: a worker is done with a run; answered by RunClosed.
+
+    Attributes:
+        forget: the worker said goodbye with nothing outstanding, so it may leave the markers.
+    """
+
+    worker: str
+    run: int
+    forget: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WriteScalars:
+    """To the writer: rows of a batch, all of opened runs.
+
+    Attributes:
+        rows: which rows, as ranges ``first..last`` of row numbers from 0.
+    """
+
+    worker: str
+    columns: ScalarColumns
+    rows: Ranges
+
+
+@dataclass(frozen=True, slots=True)
+class WriteText:
+    """To the writer: a text record."""
+
+    worker: str
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Render:
+    """To the renderer: a picture or a histogram."""
+
+    worker: str
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """To the writer: write what you hold now."""
+
+
+Action = Send | OpenRun | CloseRun | WriteScalars | WriteText | Render | Commit
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Records have reached their end."""
+
+    worker: str
+    lane: Lane
+    ranges: Ranges
+    end: End = End.WRITTEN
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A picture was dropped under pressure."""
+
+    worker: str
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record cannot be written; ``why`` says what, got and expected."""
+
+    worker: str
+    record: Record
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something about a worker's records that its user should read; they are written all the same."""
+
+    worker: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunOpened:
+    worker: str
+    run: int
+    marks: RunMarks
+
+
+@dataclass(frozen=True, slots=True)
+class RunRefused:
+    worker: str
+    run: int
+    code: Refusal
+    text: str
+    endpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunClosed:
+    worker: str
+    run: int
+
+
+Outcome = Settled | Dropped | Rejected | Noted | RunOpened | RunRefused | RunClosed

@@ -1,0 +1,232 @@
+"""The life of a daemon: find its place, bind, say that it is ready, serve, drain, let go."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import signal
+import socket as posix_socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from enum import IntEnum
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+
+import zmq
+
+from sidelog_daemon.config import DaemonConfig
+from sidelog_daemon.receiver import Outcomes, Receiver
+from sidelog_daemon.reception import Reception
+from sidelog_daemon.render_queue import RenderQueue
+from sidelog_daemon.renderer import Renderer
+from sidelog_daemon.tensorboard import TensorBoard
+from sidelog_daemon.writer import EventWriter
+from sidelog_shared.errors import ConfigError, TransportError
+from sidelog_shared.limits import MAX_FRAME_BYTES, Limits
+from sidelog_shared.locks import FileLock
+from sidelog_shared.records import Worker
+from sidelog_shared.rendezvous import Ready, Rendezvous
+from sidelog_shared.wakeup import Wakeup
+
+log = logging.getLogger(__name__)
+
+
+class Exit(IntEnum):
+    """Exit codes of the daemon."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    MISSING_EXTRA = 3
+    ALREADY_RUNNING = 4
+    ENDPOINT_IN_USE = 5
+    UNSETTLED = 6
+    STOPPED_AT_ONCE = 7
+
+
+class AlreadyRunning(TransportError):
+    """This user's local daemon is up already."""
+
+
+class EndpointInUse(TransportError):
+    """Somebody else listens on the endpoint."""
+
+
+class Daemon:
+    """One sidecar process.
+
+    Args:
+        config: how it is set up.
+    """
+
+    def __init__(self, config: DaemonConfig) -> None:
+        self._config = config
+        self._instance = secrets.token_hex(8)
+        self._stops = 0
+        self._wakeup = Wakeup()
+
+    def request_stop(self, *_: int | FrameType | None) -> None:
+        """Signal handler: drain; asked twice, stop now."""
+        self._stops += 1
+        self._wakeup.wake()
+
+    def run(self, on_ready: Callable[[Ready], None]) -> Exit:
+        """Serve until told to stop; ``on_ready`` is called once clients can connect.
+
+        Raises:
+            AlreadyRunning: this user's local daemon is up; the message names it.
+            EndpointInUse: somebody else listens there.
+            ConfigError: the endpoint or the runtime folder cannot be used.
+        """
+        with ExitStack() as stack:
+            stack.callback(self._wakeup.close)
+            rendezvous = None if self._config.bind else self._take_place(stack)
+            context = zmq.Context()
+            stack.callback(context.term)
+            socket = context.socket(zmq.ROUTER)
+            stack.callback(socket.close)
+            endpoint = self._bind(socket, rendezvous)
+            if rendezvous is not None:
+                stack.callback(_remove, rendezvous.socket)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self.request_stop)
+            return self._serve(stack, socket, endpoint, rendezvous, on_ready)
+
+    def _take_place(self, stack: ExitStack) -> Rendezvous:
+        rendezvous = Rendezvous()
+        lock = FileLock(rendezvous.lock_file)
+        if not lock.try_acquire():
+            other = rendezvous.read_ready()
+            who = f"pid {other.pid}, endpoint {other.endpoint}, logdir {other.logdir}" if other else "not ready yet"
+            raise AlreadyRunning(
+                f"your local daemon is running already ({who}): writers find it without being told; "
+                "for a second one give --bind tcp://127.0.0.1:PORT"
+            )
+        stack.callback(lock.release)
+        return rendezvous
+
+    def _bind(self, socket: zmq.Socket[bytes], rendezvous: Rendezvous | None) -> str:
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+        socket.setsockopt(zmq.LINGER, 1000)
+        socket.setsockopt(zmq.RCVHWM, 256)
+        socket.setsockopt(zmq.SNDHWM, 1000)
+        endpoint = self._config.bind if rendezvous is None else rendezvous.endpoint
+        if rendezvous is None and endpoint.startswith("ipc://"):
+            # A bind to an ipc path takes it over from whoever listens there, without a word.
+            _refuse_live_socket(Path(endpoint.removeprefix("ipc://")))
+        try:
+            socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EADDRINUSE:
+                raise EndpointInUse(f"{endpoint} is in use by another program: give --bind another port") from error
+            raise ConfigError(f"cannot listen on {endpoint}: {error.strerror}") from error
+        return socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def _serve(
+        self,
+        stack: ExitStack,
+        socket: zmq.Socket[bytes],
+        endpoint: str,
+        rendezvous: Rendezvous | None,
+        on_ready: Callable[[Ready], None],
+    ) -> Exit:
+        config = self._config
+        host = posix_socket.gethostname()
+        outcomes = Outcomes(self._wakeup)
+        owner = {"endpoint": endpoint, "pid": os.getpid(), "host": host}
+        writer = EventWriter(owner_note=json.dumps(owner).encode(), report=outcomes.report)
+        queue = RenderQueue(config.budget_bytes)
+        renderer = Renderer(queue, threads=config.render_threads, write=writer.submit, report=outcomes.report)
+        reception = Reception(
+            instance=self._instance,
+            logdir=config.logdir,
+            absolute_paths=endpoint.startswith("ipc://"),
+            limits=Limits(session_budget_bytes=config.budget_bytes, max_record_bytes=config.budget_bytes // 2),
+            process_is_gone=_process_is_gone(host),
+        )
+        receiver = Receiver(
+            socket,
+            reception,
+            renderer=renderer,
+            writer=writer,
+            outcomes=outcomes,
+            wakeup=self._wakeup,
+            stop_requested=lambda: self._stops,
+            idle_exit_s=config.idle_exit_s,
+        )
+        writer.start()
+        renderer.start()
+        if config.tensorboard_port is not None:
+            board = TensorBoard(config.logdir, config.tensorboard_port)
+            stack.callback(board.stop)
+            board.start()
+        ready = Ready(endpoint, os.getpid(), host, self._instance, version("sidelog"), str(config.logdir))
+        if rendezvous is not None:
+            stack.callback(rendezvous.remove_ready, self._instance)
+            rendezvous.write_ready(ready)
+        log.info("ready: endpoint %s, pid %d, logdir %s", endpoint, os.getpid(), config.logdir)
+        on_ready(ready)
+        receiver.run()
+        return self._shut_down(receiver, renderer, writer)
+
+    def _shut_down(self, receiver: Receiver, renderer: Renderer, writer: EventWriter) -> Exit:
+        if writer.failure is not None:
+            log.critical("stopping because the writer failed: %s", writer.failure)
+            return Exit.FAILED
+        deadline = time.monotonic() + self._config.drain_deadline_s
+        settled = receiver.drain(self._config.drain_deadline_s)
+        at_once = self._stops > 1
+        renderer.stop(deadline_s=5.0)
+        closed = writer.stop(1.0 if at_once else max(1.0, deadline - time.monotonic()))
+        receiver.farewell()
+        if at_once:
+            log.warning("stopped at once, as asked twice")
+            return Exit.STOPPED_AT_ONCE
+        if not (settled and closed):
+            log.error("going down with records unsettled after %.0f s", self._config.drain_deadline_s)
+            return Exit.UNSETTLED
+        log.info("everything is written; going down")
+        return Exit.DONE
+
+
+def _process_is_gone(host: str) -> Callable[[Worker], bool]:
+    def is_gone(worker: Worker) -> bool:
+        if worker.host != host:
+            return False
+        try:
+            os.kill(worker.pid, 0)
+        except ProcessLookupError:
+            return True
+        except (PermissionError, OverflowError):
+            return False
+        return False
+
+    return is_gone
+
+
+def _refuse_live_socket(path: Path) -> None:
+    probe = posix_socket.socket(posix_socket.AF_UNIX)
+    try:
+        probe.connect(str(path))
+    except OSError:
+        return
+    finally:
+        probe.close()
+    raise EndpointInUse(f"ipc://{path} is in use by another program: give --bind another path")
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def configure_logging() -> None:
+    """Log lines to standard error, which is the log file when a writer started this daemon."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
+    )

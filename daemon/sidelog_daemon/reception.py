@@ -1,0 +1,386 @@
+"""The daemon's side of the protocol: messages and outcomes in, actions out. No I/O, no threads, no clock.
+
+One object for all workers; the receiver thread drives it and carries its actions out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sidelog_daemon.actions import (
+    Action,
+    CloseRun,
+    Commit,
+    Dropped,
+    Noted,
+    OpenRun,
+    Outcome,
+    Rejected,
+    Render,
+    RunClosed,
+    RunOpened,
+    RunRefused,
+    Send,
+    Settled,
+    WriteScalars,
+    WriteText,
+)
+from sidelog_daemon.session import RunState, Session
+from sidelog_shared import replies, requests
+from sidelog_shared.errors import MalformedHeader, ProtocolError, VersionMismatch
+from sidelog_shared.frames import MessageKind, unpack
+from sidelog_shared.limits import Limits
+from sidelog_shared.names import check_run_name
+from sidelog_shared.records import Buffer, End, Kind, Lane, Record, Refusal, Worker
+
+log = logging.getLogger(__name__)
+
+STATE_INTERVAL_S = 0.02
+"""A worker hears at most this often what became of its records: each message wakes its sender thread."""
+DEAD_AFTER_S = 5.0
+"""Silence after which a local worker is dead if its process is gone."""
+SILENT_AFTER_S = 120.0
+"""Silence after which any worker counts as dead; its records are safe all the same (the markers know them)."""
+
+
+class Reception:
+    """All sessions of a daemon.
+
+    Args:
+        instance: which start of which daemon this is.
+        logdir: folder for runs that are given by name.
+        absolute_paths: whether a run may be an absolute path (the endpoint is private to this user).
+        limits: what each worker is granted.
+        process_is_gone: tells of a worker's process whether it is certainly gone.
+    """
+
+    def __init__(
+        self,
+        *,
+        instance: str,
+        logdir: Path,
+        absolute_paths: bool,
+        limits: Limits,
+        process_is_gone: Callable[[Worker], bool],
+    ) -> None:
+        self._instance = instance
+        self._logdir = logdir
+        self._absolute_paths = absolute_paths
+        self._limits = limits
+        self._process_is_gone = process_is_gone
+        self._sessions: dict[str, Session] = {}
+        self._peers: dict[bytes, Session] = {}
+        self._draining = False
+        self.faults: Counter[str] = Counter()
+
+    @property
+    def workers(self) -> list[Worker]:
+        return [session.worker for session in self._sessions.values()]
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that arrived, of every worker, has reached its end."""
+        return all(session.settled for session in self._sessions.values())
+
+    @property
+    def drained(self) -> bool:
+        """Whether every living worker has confirmed that it sends nothing more."""
+        return all(session.drained for session in self._sessions.values())
+
+    # Messages from clients
+
+    def feed(self, peer: bytes, frames: Sequence[Buffer], now: float) -> list[Action]:
+        """Take one message, without ZeroMQ's routing id. Never raises, whatever it holds."""
+        try:
+            envelope = unpack(frames, max_bytes=self._limits.session_budget_bytes)
+        except VersionMismatch as error:
+            self.faults[error.code] += 1
+            log.warning("refused a client: %s", error)
+            return [Send(peer, replies.Refused(Refusal.VERSION, f"this daemon: {error}").frames(0))]
+        except ProtocolError as error:
+            self._fault(self._peers.get(peer), error)
+            return []
+        session = self._peers.get(peer)
+        if envelope.kind != MessageKind.HELLO:
+            if session is None:
+                return [Send(peer, replies.Reset().frames(envelope.epoch))]
+            if envelope.epoch != session.epoch or session.peer != peer:
+                self.faults["old-epoch"] += 1
+                return []
+        try:
+            request = requests.read_request(envelope, max_record_bytes=self._limits.max_record_bytes)
+        except ProtocolError as error:
+            self._fault(session, error)
+            if session is not None and envelope.kind == MessageKind.RECORD:
+                self._reject_unreadable(session, envelope, error)
+            return []
+        if session is not None:
+            session.heard_at = now
+        match request:
+            case requests.Hello():
+                return self._hello(peer, request, envelope.epoch, now)
+            case _ if session is None:
+                return []
+            case requests.OpenRun():
+                return self._open_run(session, request)
+            case requests.CloseRun():
+                return self._close_run(session, request.run)
+            case requests.Scalars():
+                return self._scalars(session, request)
+            case requests.RecordMessage():
+                return self._record(session, request.record)
+            case requests.Part():
+                return self._part(session, request)
+            case requests.Flush():
+                session.awaiting_state = True
+                session.drained = self._draining
+                session.changed = True
+                return [Commit()]
+            case requests.Heartbeat():
+                return [self._state(session, now)]
+            case requests.Bye():
+                session.leaving = True
+                session.awaiting_state = True
+                return [Commit(), *self._try_leave(session)]
+
+    def _hello(self, peer: bytes, hello: requests.Hello, epoch: int, now: float) -> list[Action]:
+        if self._draining:
+            text = "this daemon is going down"
+            return [Send(peer, replies.Refused(Refusal.DRAINING, text).frames(epoch))]
+        features = tuple(name for name in hello.features if name in requests.FEATURES)
+        session = self._sessions.get(hello.worker.id)
+        known = session is not None
+        if session is None:
+            session = Session(hello.worker, peer, epoch, now)
+            self._sessions[hello.worker.id] = session
+            log.info("%s connected (%s)", hello.worker.label, hello.worker.id)
+        elif epoch <= session.epoch and peer != session.peer:
+            self.faults["old-epoch"] += 1
+            return []
+        else:
+            log.info("%s is back (epoch %d)", hello.worker.label, epoch)
+        self._peers.pop(session.peer, None)
+        self._peers[peer] = session
+        welcome = replies.Welcome(
+            self._instance, known, str(self._logdir), self._limits, session.status(), features
+        ).frames(epoch)
+        session.connect(peer, epoch, hello, now)
+        return [Send(peer, welcome)]
+
+    def _open_run(self, session: Session, request: requests.OpenRun) -> list[Action]:
+        try:
+            path = self._resolve(request.path)
+        except ValueError as error:
+            text = f"{error}"
+            return [self._refuse_run(session, request.run, Refusal.RUN_NAME, text, "")]
+        # A run that is already open is opened again: the answer tells a new epoch what stands in it.
+        session.runs[request.run] = RunState.OPENING
+        return [OpenRun(session.worker.id, request.run, path)]
+
+    def _resolve(self, path: str) -> str:
+        if path.startswith("/"):
+            if not self._absolute_paths:
+                raise ValueError(f"run name is {path!r}, expected a path relative to this daemon's --logdir "
+                                 f"{self._logdir}")  # fmt: skip
+            return path
+        return str(self._logdir / check_run_name(path))
+
+    def _close_run(self, session: Session, run: int) -> list[Action]:
+        if session.runs.get(run) is not RunState.OPEN:
+            return []
+        session.runs[run] = RunState.CLOSING
+        return [CloseRun(session.worker.id, run, forget=False)]
+
+    def _scalars(self, session: Session, request: requests.Scalars) -> list[Action]:
+        columns = request.columns
+        first = columns.first_seq
+        fresh = session.take(Lane.LIGHT, first, first + len(columns) - 1)
+        if not fresh:
+            return []
+        closed = [one.run for one in columns.series if session.runs.get(one.run) is not RunState.OPEN]
+        if closed:
+            is_closed = np.array([one.run in closed for one in columns.series])[columns.index]
+            why = f"scalars name run {closed[0]}, which is not open"
+            session.reject(Lane.LIGHT, _where(is_closed, fresh, first), why)
+            fresh = _where(~is_closed, fresh, first)
+            if not fresh:
+                return []
+        rows = tuple((low - first, high - first) for low, high in fresh)
+        return [WriteScalars(session.worker.id, columns, rows)]
+
+    def _record(self, session: Session, record: Record) -> list[Action]:
+        try:
+            if (record.kind is Kind.TEXT) != (record.lane is Lane.LIGHT):
+                raise MalformedHeader(f"RECORD.lane is {record.lane.value!r} for kind {record.kind.name}")
+            if session.runs.get(record.run) is not RunState.OPEN:
+                raise MalformedHeader(f"RECORD.run is {record.run}, which is not open")
+            taken = session.take_record(record, self._limits.session_budget_bytes)
+        except ProtocolError as error:
+            self._fault(session, error)
+            session.reject(record.lane, [(record.seq, record.seq)], f"{record.tag}: {error}")
+            return []
+        return [] if taken is None else [_dispatch(session, taken)]
+
+    def _part(self, session: Session, part: requests.Part) -> list[Action]:
+        try:
+            whole = session.take_part(part)
+        except MalformedHeader as error:
+            self._fault(session, error)
+            session.reject(part.lane, [(part.seq, part.seq)], str(error))
+            return []
+        return [] if whole is None else [_dispatch(session, whole)]
+
+    def _reject_unreadable(self, session: Session, envelope: object, error: ProtocolError) -> None:
+        try:
+            lane, seq = requests.read_record_position(envelope)  # type: ignore[arg-type]  # an Envelope, as unpacked
+        except MalformedHeader:
+            return
+        session.reject(lane, [(seq, seq)], str(error))
+
+    def _fault(self, session: Session | None, error: ProtocolError) -> None:
+        self.faults[error.code] += 1
+        if session is not None:
+            session.faults[error.code] = session.faults.get(error.code, 0) + 1
+            log.warning("%s: %s", session.worker.label, error)
+        else:
+            log.warning("message from nobody we know: %s", error)
+
+    # Outcomes from the other threads
+
+    def apply(self, outcome: Outcome) -> list[Action]:
+        """Take a report from the writer or the renderer."""
+        session = self._sessions.get(outcome.worker)
+        if session is None:
+            return []
+        match outcome:
+            case Settled():
+                session.settle(outcome.lane, outcome.ranges, outcome.end)
+            case Dropped():
+                session.drop(outcome.record)
+            case Rejected():
+                record = outcome.record
+                text = f"{record.kind.name.lower()} {record.tag!r} at step {record.step}: {outcome.why}"
+                log.warning("%s: %s", session.worker.label, text)
+                session.reject(record.lane, [(record.seq, record.seq)], text)
+            case Noted():
+                log.warning("%s: %s", session.worker.label, outcome.text)
+                session.note(outcome.text)
+            case RunOpened():
+                session.runs[outcome.run] = RunState.OPEN
+                if session.leaving:
+                    return self._try_leave(session)
+                return [Send(session.peer, replies.Opened(outcome.run, outcome.marks).frames(session.epoch))]
+            case RunRefused():
+                session.runs.pop(outcome.run, None)
+                return [self._refuse_run(session, outcome.run, outcome.code, outcome.text, outcome.endpoint)]
+            case RunClosed():
+                session.runs.pop(outcome.run, None)
+        return self._try_leave(session) if session.leaving else []
+
+    def _refuse_run(self, session: Session, run: int, code: Refusal, text: str, endpoint: str) -> Send:
+        log.warning("%s: %s", session.worker.label, text)
+        return Send(session.peer, replies.Refused(code, text, run, endpoint).frames(session.epoch))
+
+    def _try_leave(self, session: Session) -> list[Action]:
+        """Let go of a leaving worker's runs once all it sent is settled, and of the worker once they are closed."""
+        if not session.settled or RunState.OPENING in session.runs.values():
+            return []
+        actions: list[Action] = []
+        for run, state in session.runs.items():
+            if state is RunState.OPEN:
+                session.runs[run] = RunState.CLOSING
+                actions.append(CloseRun(session.worker.id, run, forget=session.alive))
+        if session.runs:
+            return actions
+        del self._sessions[session.worker.id]
+        self._peers.pop(session.peer, None)
+        log.info("%s left: %s", session.worker.label, _ends(session))
+        if session.alive:
+            actions.append(Send(session.peer, replies.Goodbye(session.status()).frames(session.epoch)))
+        return actions
+
+    # Time
+
+    def tick(self, now: float) -> list[Action]:
+        """Say what is due to be said, and let go of the dead."""
+        actions: list[Action] = []
+        for session in list(self._sessions.values()):
+            silence = now - session.heard_at
+            gone = silence > DEAD_AFTER_S and self._process_is_gone(session.worker)
+            if session.alive and (gone or silence > SILENT_AFTER_S):
+                log.warning("%s is gone without a goodbye (silent for %.0f s)", session.worker.label, silence)
+                session.alive = False
+                session.leaving = True
+                session._assemblies.clear()
+                actions.append(Commit())
+                actions += self._try_leave(session)
+            elif session.changed and self._is_due(session, now):
+                actions.append(self._state(session, now))
+        return actions
+
+    def next_tick_s(self, now: float) -> float:
+        """Seconds until :meth:`tick` has something to do, at most half a second."""
+        due = [session.stated_at + STATE_INTERVAL_S - now for session in self._sessions.values() if session.changed]
+        return max(0.0, min([0.5, *due]))
+
+    def _is_due(self, session: Session, now: float) -> bool:
+        if not session.alive:
+            return False
+        return session.awaiting_state or now - session.stated_at >= STATE_INTERVAL_S
+
+    def _state(self, session: Session, now: float) -> Send:
+        session.changed = False
+        session.stated_at = now
+        if session.awaiting_state and session.settled:
+            session.awaiting_state = False
+        return Send(session.peer, replies.State(session.status()).frames(session.epoch))
+
+    # Going down
+
+    def drain(self) -> list[Action]:
+        """Take no new worker, and tell the others to send nothing more."""
+        self._draining = True
+        actions: list[Action] = [Commit()]
+        for session in self._sessions.values():
+            if not session.alive:
+                session.drained = True
+                continue
+            actions.append(Send(session.peer, replies.Draining().frames(session.epoch)))
+        return actions
+
+    def farewell(self) -> list[Action]:
+        """The last word to every worker that is still connected."""
+        return [
+            Send(session.peer, replies.Goodbye(session.status()).frames(session.epoch))
+            for session in self._sessions.values()
+            if session.alive
+        ]
+
+
+def _dispatch(session: Session, record: Record) -> WriteText | Render:
+    if record.kind is Kind.TEXT:
+        return WriteText(session.worker.id, record)
+    return Render(session.worker.id, record)
+
+
+def _where(rows: npt.NDArray[np.bool_], ranges: Sequence[tuple[int, int]], first_seq: int) -> list[tuple[int, int]]:
+    """The parts of ``ranges`` (sequence numbers) in which ``rows`` (a mask from ``first_seq`` on) is true."""
+    kept = []
+    for low, high in ranges:
+        mask = rows[low - first_seq : high - first_seq + 1].astype(np.int8)
+        edges = np.flatnonzero(np.diff(mask, prepend=0, append=0))
+        kept += [(low + int(start), low + int(stop) - 1) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+    return kept
+
+
+def _ends(session: Session) -> str:
+    totals: Counter[End] = Counter()
+    for state in session.lanes.values():
+        totals.update(state.ends)
+    return ", ".join(f"{count:,} {end.value}" for end, count in totals.items()) or "nothing logged"

@@ -1,0 +1,52 @@
+"""Fourth step: planes of numbers become pixels of 8 bits with their channels side by side.
+
+From here to the encoder the order of the channels is OpenCV's: grey; blue, green, red; or those and alpha.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sidelog_daemon.render.tensors import Floats
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def to_8_bits(values: Floats, out: Floats, *, clamp: bool = True) -> Pixels:
+    """``(values * 255 + 0.5).clamp(0, 255)``, truncated: ``torchvision.utils.save_image``'s rounding.
+
+    Args:
+        values: ``[n, C, h, w]``; 0..1 becomes 0..255.
+        out: scratch of the shape of ``values``; may be ``values`` itself.
+        clamp: False where ``values`` are known to lie in 0..1, or one rounding step above 1: truncation
+            then gives the same pixels.
+
+    Returns:
+        uint8 of the same shape.
+    """
+    np.multiply(values, np.float32(255), out=out)
+    np.add(out, np.float32(0.5), out=out)
+    if clamp:
+        np.clip(out, np.float32(0), np.float32(255), out=out)
+    return out.astype(np.uint8)
+
+
+def interleave(planes: Pixels) -> Pixels:
+    """``[n, C, h, w]`` in the order (red, green, blue, alpha) as ``[n, h, w, C]`` in OpenCV's order.
+
+    Args:
+        planes: C is 1, 3 or 4; any strides.
+
+    Returns:
+        A C-contiguous array (of one channel: a view where ``planes`` is contiguous).
+    """
+    count, channels, height, width = planes.shape
+    if channels == 1:
+        return np.ascontiguousarray(planes).reshape(count, height, width, 1)
+    pixels = np.empty((count, height, width, channels), np.uint8)
+    by_channel = np.ascontiguousarray(planes.transpose(1, 0, 2, 3)).reshape(channels, count * height, width)
+    red, green, blue, *alpha = by_channel
+    cv2.merge([blue, green, red, *alpha], dst=pixels.reshape(count * height, width, channels))
+    return pixels

@@ -1,0 +1,205 @@
+"""What the daemon knows of one worker: its connection epoch, its runs, and how far each lane has come.
+
+No I/O and no clock: messages and outcomes go in, counters and statuses come out. Used by the receiver thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from sidelog_shared.errors import LimitExceeded, MalformedHeader
+from sidelog_shared.records import Buffer, End, Lane, LaneState, Record, Worker
+from sidelog_shared.replies import Status, Trouble
+from sidelog_shared.requests import Hello, Part
+
+
+class RunState(Enum):
+    OPENING = "opening"
+    OPEN = "open"
+    CLOSING = "closing"
+
+
+@dataclass(slots=True)
+class Assembly:
+    """A record whose bytes arrive in parts."""
+
+    record: Record
+    buffers: list[bytearray]
+    buffer: int = 0
+    offset: int = 0
+
+    @classmethod
+    def begin(cls, record: Record) -> Assembly:
+        return cls(record, [bytearray(spec.nbytes) for spec in record.specs])
+
+    def add(self, part: Part) -> Record | None:
+        """Take the next part; returns the whole record with the last one.
+
+        Raises:
+            MalformedHeader: it is not the next one.
+        """
+        while self.buffer < len(self.buffers) and self.offset == len(self.buffers[self.buffer]):
+            self.buffer, self.offset = self.buffer + 1, 0
+        if (part.buffer, part.offset) != (self.buffer, self.offset):
+            raise MalformedHeader(
+                f"PART is buffer {part.buffer} offset {part.offset:,}, expected buffer {self.buffer} "
+                f"offset {self.offset:,}: parts come in order"
+            )
+        if self.buffer >= len(self.buffers) or self.offset + len(part.data) > len(self.buffers[self.buffer]):
+            raise MalformedHeader(f"PART has {len(part.data):,} bytes, more than its buffer has left")
+        self.buffers[self.buffer][self.offset : self.offset + len(part.data)] = part.data
+        self.offset += len(part.data)
+        for index in range(self.buffer, len(self.buffers)):
+            if (self.offset if index == self.buffer else 0) < len(self.buffers[index]):
+                return None
+        whole: tuple[Buffer, ...] = tuple(self.buffers)
+        record = self.record
+        return Record(
+            record.lane,
+            record.seq,
+            record.run,
+            record.kind,
+            record.tag,
+            record.step,
+            record.wall_time,
+            record.options,
+            record.specs,
+            whole,
+        )
+
+
+@dataclass(slots=True)
+class Session:
+    """One worker, over all its connections.
+
+    Attributes:
+        worker: who it is.
+        peer: ZeroMQ's routing id of its newest connection.
+        epoch: that connection's number; messages of older ones are discarded.
+        heard_at: when its last message came.
+        features: what both sides can do.
+        runs: the runs it asked for, by its own ids.
+        lanes: how far each lane has come.
+        held_bytes: bytes of its tensors that wait for the renderer.
+        leaving: it said goodbye, or it is dead.
+        awaiting_state: it asked for a flush, and waits for what comes of it.
+        stated_at: when its last STATE was sent.
+        changed: something happened that it has not been told.
+    """
+
+    worker: Worker
+    peer: bytes
+    epoch: int
+    heard_at: float
+    features: tuple[str, ...] = ()
+    runs: dict[int, RunState] = field(default_factory=dict)
+    lanes: dict[Lane, LaneState] = field(default_factory=lambda: {lane: LaneState() for lane in Lane})
+    held_bytes: int = 0
+    leaving: bool = False
+    alive: bool = True
+    drained: bool = False
+    awaiting_state: bool = False
+    stated_at: float = 0.0
+    changed: bool = False
+    faults: dict[str, int] = field(default_factory=dict)
+    _assemblies: dict[tuple[Lane, int], Assembly] = field(default_factory=dict)
+    _dropped_tags: dict[str, int] = field(default_factory=dict)
+    _troubles: list[Trouble] = field(default_factory=list)
+    _trouble_count: int = 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that arrived has reached its end."""
+        return not self._assemblies and all(len(state.received) == len(state.settled) for state in self.lanes.values())
+
+    def connect(self, peer: bytes, epoch: int, hello: Hello, now: float) -> None:
+        """Begin a new connection epoch: what HELLO says will never come is settled, uncounted."""
+        self.peer, self.epoch, self.heard_at, self.features = peer, epoch, now, hello.features
+        self.leaving = False
+        self.drained = False
+        self._assemblies.clear()
+        for lane, state in self.lanes.items():
+            last = hello.next_seq[lane] - 1
+            for hole in state.received.missing(1, last) if last else ():
+                state.received.add(*hole)
+                state.settled.add(*hole)
+
+    def take(self, lane: Lane, first: int, last: int) -> list[tuple[int, int]]:
+        """Mark ``first..last`` as received; returns those that are new, as ranges."""
+        state = self.lanes[lane]
+        fresh = state.received.missing(first, last)
+        for hole in fresh:
+            state.received.add(*hole)
+        self.changed = True
+        return fresh
+
+    def take_record(self, record: Record, budget_bytes: int) -> Record | None:
+        """Take a record over if it is new and whole; None when it was known before or its parts are to come.
+
+        Raises:
+            LimitExceeded: its parts would take more than ``budget_bytes``.
+        """
+        if record.seq in self.lanes[record.lane].received:
+            self.changed = True
+            return None
+        if record.in_parts:
+            begun = sum(one.record.nbytes for one in self._assemblies.values())
+            if begun + record.nbytes > budget_bytes:
+                raise LimitExceeded(
+                    f"RECORD of {record.nbytes:,} bytes in parts, with {begun:,} bytes of others begun, "
+                    f"limit {budget_bytes:,} (limits.session_budget_bytes)"
+                )
+            self._assemblies[record.lane, record.seq] = Assembly.begin(record)
+            return None
+        self.take(record.lane, record.seq, record.seq)
+        return record
+
+    def take_part(self, part: Part) -> Record | None:
+        """Add a part; returns the record once it is whole.
+
+        Raises:
+            MalformedHeader: it does not continue its record; the record is given up.
+        """
+        key = (part.lane, part.seq)
+        assembly = self._assemblies.get(key)
+        if assembly is None:
+            # The rest of a record that was refused, or known from an older epoch.
+            return None
+        try:
+            record = assembly.add(part)
+        except MalformedHeader:
+            del self._assemblies[key]
+            raise
+        if record is not None:
+            del self._assemblies[key]
+            self.take(record.lane, record.seq, record.seq)
+        return record
+
+    def settle(self, lane: Lane, ranges: Iterable[tuple[int, int]], end: End) -> None:
+        state = self.lanes[lane]
+        for first, last in ranges:
+            state.received.add(first, last)
+            count = state.settled.add(first, last)
+            if count:
+                state.ends[end] = state.ends.get(end, 0) + count
+        self.changed = True
+
+    def drop(self, record: Record) -> None:
+        """Settle a picture that was dropped under pressure."""
+        self._dropped_tags[record.tag] = self._dropped_tags.get(record.tag, 0) + 1
+        self.settle(record.lane, [(record.seq, record.seq)], End.DROPPED)
+
+    def reject(self, lane: Lane, ranges: Iterable[tuple[int, int]], why: str) -> None:
+        """Settle records that cannot be written, and remember why."""
+        self.settle(lane, ranges, End.REJECTED)
+        self.note(why)
+
+    def note(self, text: str) -> None:
+        self._trouble_count += 1
+        self._troubles = [*self._troubles[-7:], Trouble(self._trouble_count, text)]
+        self.changed = True
+
+    def status(self) -> Status:
+        return Status(self.lanes, self._dropped_tags, tuple(self._troubles))

@@ -1,0 +1,293 @@
+"""One run directory and the one writer it has: appends records to its event files, each exactly once.
+
+Used by exactly one thread. Records collect in a group in memory; a commit writes the group and its marker at once.
+What the marker covers is skipped when it comes again, after any number of restarts (``marker.py``, ``recovery.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from sidelog_daemon.sink.event_file import (
+    GroupFile,
+    Write,
+    event_file_names,
+    framed,
+    next_name,
+    record_writer_into,
+)
+from sidelog_daemon.sink.recovery import Recovery, recover
+from sidelog_daemon.sink.summaries import file_version_event, session_start_event
+from sidelog_shared.errors import RunBusy, WriterError
+from sidelog_shared.limits import MIB
+from sidelog_shared.locks import FileLock
+from sidelog_shared.records import RunMarks
+
+LOCK_NAME = ".sidelog.lock"
+MAX_FILE_BYTES = 1024 * MIB
+
+_FULL_MARKER_AFTER = 4
+_FULL_MARKER_FLOOR = 4096
+
+
+class EventMessage(Protocol):
+    """tensorboardX's ``Event``, as far as we use it."""
+
+    def SerializeToString(self) -> bytes: ...  # noqa: N802  # protobuf's name
+
+
+class RunDirectory:
+    """The writer of one run directory; made by :meth:`open`.
+
+    Attributes:
+        path: the directory.
+        recovery: what an earlier daemon had left, and what of it was cut off.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        lock: FileLock,
+        recovery: Recovery,
+        *,
+        clock: Callable[[], float],
+        max_file_bytes: int,
+        write: Write,
+    ) -> None:
+        self.path = path
+        self.recovery = recovery
+        self._lock = lock
+        self._table = recovery.table
+        self._clock = clock
+        self._max_file_bytes = max_file_bytes
+        self._file = GroupFile(path, write=write)
+        self._records = record_writer_into(self._file)
+        self._files_begun = 0
+        self._last_marker: int | None = None
+        self._full_marker_bytes = 0
+        self._bytes_since_full = 0
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        owner_note: bytes,
+        clock: Callable[[], float] = time.time,
+        max_file_bytes: int = MAX_FILE_BYTES,
+        write: Write = os.write,
+    ) -> RunDirectory:
+        """Make the directory, take its lock, read what stands in it and cut off what is half written.
+
+        No event file is begun before there is something to write.
+
+        Args:
+            path: the run directory.
+            owner_note: JSON that names this daemon to others: ``endpoint``, ``pid``, ``host``.
+            clock: seconds since the epoch, for names and markers.
+            max_file_bytes: a file that has reached it is followed by a new one.
+            write: stands for ``os.write``.
+
+        Raises:
+            RunBusy: another daemon writes it; carries that daemon's endpoint.
+            WriterError: it cannot be made, locked, read or written.
+        """
+        lock = FileLock(path / LOCK_NAME)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if not lock.try_acquire(owner_note):
+                endpoint = _endpoint_in(lock.holder_note())
+                raise RunBusy(
+                    f"run directory {path} is written by another daemon"
+                    f"{f' at {endpoint}' if endpoint else ''}, expected no other writer",
+                    owner_endpoint=endpoint,
+                )
+            try:
+                recovery = recover(path)
+            except BaseException:
+                lock.release()
+                raise
+        except OSError as error:
+            raise WriterError(
+                f"run directory {path} cannot be opened: got {error.strerror} at {error.filename or path}, "
+                f"expected a directory that this user may write"
+            ) from error
+        return cls(path, lock, recovery, clock=clock, max_file_bytes=max_file_bytes, write=write)
+
+    @property
+    def pending_bytes(self) -> int:
+        """What the open group holds in memory; the caller commits before it is too much."""
+        return self._file.pending_bytes
+
+    @property
+    def file(self) -> Path | None:
+        """The event file that the last commit wrote to; None before the first."""
+        return self._file.path
+
+    def written(self, worker_id: str) -> RunMarks:
+        """What of a worker stands on disk. What the open group holds does not count."""
+        return self._table.written(worker_id)
+
+    def append(self, worker_id: str, lane: str, seq: int, events: Iterable[EventMessage | bytes]) -> bool:
+        """Add one record's events to the open group.
+
+        Records of the light and of the heavy lane come in the order of their sequence numbers; not all of a lane's
+        numbers come to every directory. A record without events (one that was rejected) is marked all the same.
+
+        Args:
+            worker_id: whose record it is.
+            lane: ``"light"``, ``"heavy"`` or ``"picture"``.
+            seq: its number in that lane, from 1 on.
+            events: serialized events, or messages.
+
+        Returns:
+            False when it stands already or is in the open group; nothing was added. Either way it is on disk after
+            the next commit.
+        """
+        if self._table.has(worker_id, lane, seq):
+            return False
+        # All of them before the first is added: an error in the middle must not leave half a record.
+        for data in [event if isinstance(event, bytes) else event.SerializeToString() for event in events]:
+            self._records.write(data)
+        self._table.mark(worker_id, lane, seq)
+        return True
+
+    def append_many(self, worker_id: str, lane: str, seqs: Sequence[int], events: Sequence[bytes]) -> int:
+        """Add many records of an ordered lane, each one serialized event.
+
+        Args:
+            worker_id: whose records they are.
+            lane: ``"light"`` or ``"heavy"``.
+            seqs: their numbers, ascending; where one record has several events its number is repeated.
+            events: as many.
+
+        Returns:
+            How many events were added; the others stand already.
+        """
+        if len(seqs) != len(events):
+            raise ValueError(f"there are {len(seqs)} sequence numbers and {len(events)} events, expected as many")
+        first = bisect_right(seqs, self._table.highest(worker_id, lane))
+        write = self._records.write
+        for data in events[first:]:
+            write(data)
+        if first < len(seqs):
+            self._table.mark(worker_id, lane, seqs[-1])
+        return len(seqs) - first
+
+    def note(self, key: str, events: Iterable[EventMessage | bytes] = ()) -> bool:
+        """Remember ``key`` in this directory, for good: what belongs to a tag is written once.
+
+        Args:
+            key: such as a tag.
+            events: added to the open group if the key is new, so that both stand, or neither.
+
+        Returns:
+            Whether the key is new.
+        """
+        serialized = [event if isinstance(event, bytes) else event.SerializeToString() for event in events]
+        if not self._table.note(key):
+            return False
+        for data in serialized:
+            self._records.write(data)
+        return True
+
+    def forget(self, worker_id: str) -> None:
+        """The worker said goodbye and nothing of it will come again: the next marker drops it."""
+        self._table.forget(worker_id)
+
+    def commit(self) -> None:
+        """Write the open group and its marker, at once; nothing if nothing was added.
+
+        Raises:
+            WriterError: a ``CommitError`` with the ``errno``. What stood in the directory stands, the group is
+                still in memory, and the next commit puts it into a new file.
+        """
+        if self._closed:
+            raise WriterError(f"run directory {self.path} is closed, expected an open one")
+        if not self.pending_bytes and not self._table.changed:
+            return
+        if self._file.can_append(self._max_file_bytes):
+            self._commit_to_open_file()
+        elif self.pending_bytes or not self._table.only_goodbyes:  # a goodbye alone is not worth a file
+            self._commit_to_new_file()
+        else:
+            return
+        self._table.settle()
+
+    def close(self) -> None:
+        """Commit, bring the file to the disk, let go of the directory. Idempotent.
+
+        Raises:
+            WriterError: the last group cannot be written. The directory stays open: close again, or
+                :meth:`abandon`.
+        """
+        if self._closed:
+            return
+        self.commit()
+        self._closed = True
+        try:
+            self._file.close()
+        finally:
+            self._lock.release()
+
+    def abandon(self) -> None:
+        """Let go of the directory as it stands on disk; the open group is lost. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._file.drop()
+        self._lock.release()
+
+    def _commit_to_open_file(self) -> None:
+        at = self._file.size + self.pending_bytes
+        # Changes alone keep a marker small; a full one now and then keeps the way back to one short at recovery.
+        is_full = self._bytes_since_full > _FULL_MARKER_FLOOR + _FULL_MARKER_AFTER * self._full_marker_bytes
+        marker = (self._table.full if is_full else self._table.changes)(at=at, previous=self._last_marker)
+        tail = framed([marker.to_event(self._clock())])
+        self._file.commit(tail)
+        self._last_marker = at
+        self._count_marker_bytes(len(tail), is_full=is_full)
+
+    def _commit_to_new_file(self) -> None:
+        now = self._clock()
+        beginning = [file_version_event(now)]
+        try:
+            if not event_file_names(self.path):
+                # Only a directory's first file: a second START(0) makes TensorBoard drop all that came before it.
+                beginning.append(session_start_event(0, now))
+        except OSError as error:
+            raise WriterError(
+                f"run directory {self.path} cannot be read: got {error.strerror}, expected it to stay where it is "
+                f"while it is written"
+            ) from error
+        head = framed(beginning)
+        at = len(head) + self.pending_bytes
+        tail = framed([self._table.full(at=at).to_event(now)])
+        self._file.commit_to_new_file(head, tail, self._next_name)
+        self._files_begun += 1
+        self._last_marker = at
+        self._count_marker_bytes(len(tail), is_full=True)
+
+    def _next_name(self) -> str:
+        return next_name(event_file_names(self.path), now=self._clock(), number=self._files_begun)
+
+    def _count_marker_bytes(self, size: int, *, is_full: bool) -> None:
+        if is_full:
+            self._full_marker_bytes, self._bytes_since_full = size, 0
+        else:
+            self._bytes_since_full += size
+
+
+def _endpoint_in(note: bytes) -> str:
+    try:
+        endpoint = json.loads(note)["endpoint"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return endpoint if isinstance(endpoint, str) else ""

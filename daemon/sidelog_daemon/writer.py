@@ -1,0 +1,317 @@
+"""The writer thread: the only one that touches event files. Events go into groups, groups to disk, acks back.
+
+A group is written when the thread has been idle for a moment, one second after its first event, when it grows
+large, or when a client asks. What could not be written (disk full) stays and is tried again every second;
+nothing is reported as settled before it stands in a file.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from sidelog_daemon.actions import (
+    CloseRun,
+    Commit,
+    OpenRun,
+    Outcome,
+    Rejected,
+    RunClosed,
+    RunOpened,
+    RunRefused,
+    Settled,
+    WriteScalars,
+    WriteText,
+)
+from sidelog_daemon.sink import RunDirectory, summaries
+from sidelog_shared.errors import RunBusy, SidelogError, WriterError
+from sidelog_shared.intervals import IntervalSet
+from sidelog_shared.limits import MIB, STEP_NONE
+from sidelog_shared.records import Lane, Record, Refusal
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 0.2
+LATEST_S = 1.0
+RETRY_S = 1.0
+GROUP_BYTES = 8 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRendered:
+    """From the renderer: a finished picture or histogram.
+
+    Attributes:
+        event: serialized Event.
+        recipe: markdown that says how the picture was made, written once per tag; empty for none.
+        warning: what its user should know of it; empty for nothing.
+    """
+
+    worker: str
+    record: Record
+    event: bytes
+    recipe: str = ""
+    warning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    pass
+
+
+Command = OpenRun | CloseRun | WriteScalars | WriteText | WriteRendered | Commit | _Stop
+
+
+@dataclass(slots=True)
+class _Run:
+    """An open run directory, who uses it, and what stands in its unwritten group."""
+
+    directory: RunDirectory
+    path: Path
+    users: set[tuple[str, int]] = field(default_factory=set)
+    unsettled: dict[tuple[str, Lane], IntervalSet] = field(default_factory=dict)
+    since: float | None = None
+    failing: bool = False
+    retry_at: float = 0.0
+    notes: RunDirectory | None = None
+    closers: list[CloseRun] = field(default_factory=list)
+
+
+class EventWriter:
+    """Owns every run directory of the daemon.
+
+    Args:
+        owner_note: who holds a run directory, for those who find it locked (JSON).
+        report: takes outcomes; called on the writer thread.
+    """
+
+    def __init__(self, *, owner_note: bytes, report: Callable[[Outcome], None]) -> None:
+        self._owner_note = owner_note
+        self._report = report
+        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._runs: dict[Path, _Run] = {}
+        self._handles: dict[tuple[str, int], _Run] = {}
+        self._thread = threading.Thread(target=self._main, name="sidelog-writer", daemon=True)
+        self._pending = 0
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, command: Command) -> None:
+        self._commands.put(command)
+
+    def stop(self, deadline_s: float) -> bool:
+        """Write what is left, close every run and end the thread.
+
+        Returns:
+            Whether everything was written and closed within the deadline.
+        """
+        self._commands.put(_Stop())
+        self._thread.join(deadline_s)
+        return not self._thread.is_alive() and self.failure is None and not self._runs
+
+    # The thread
+
+    def _main(self) -> None:
+        try:
+            while True:
+                try:
+                    command = self._commands.get(timeout=self._wait_s(time.monotonic()))
+                except queue.Empty:
+                    self._commit_all(time.monotonic())
+                    continue
+                if isinstance(command, _Stop):
+                    break
+                self._execute(command)
+                self._commit_due(time.monotonic())
+            for run in list(self._runs.values()):
+                self._close(run)
+        except BaseException as error:
+            self.failure = error
+            log.exception("the writer thread failed")
+
+    def _wait_s(self, now: float) -> float | None:
+        due = [
+            max(run.retry_at - now, 0.01) if run.failing else min(IDLE_S, run.since + LATEST_S - now)
+            for run in self._runs.values()
+            if run.since is not None
+        ]
+        return max(0.0, min(due)) if due else None
+
+    def _execute(self, command: Command) -> None:
+        match command:
+            case OpenRun():
+                self._open(command)
+            case CloseRun():
+                self._leave(command)
+            case WriteScalars():
+                self._write_scalars(command)
+            case WriteText():
+                self._write_text(command)
+            case WriteRendered():
+                self._write_rendered(command)
+            case Commit():
+                self._commit_all(time.monotonic())
+
+    def _open(self, command: OpenRun) -> None:
+        handle = (command.worker, command.run)
+        path = Path(os.path.realpath(command.path))
+        run = self._runs.get(path)
+        if run is None:
+            try:
+                run = _Run(RunDirectory.open(path, owner_note=self._owner_note), path)
+            except RunBusy as error:
+                self._report(RunRefused(*handle, Refusal.RUN_BUSY, str(error), error.owner_endpoint))
+                return
+            except WriterError as error:
+                self._report(RunRefused(*handle, Refusal.RUN_UNWRITABLE, str(error)))
+                return
+            self._runs[path] = run
+        run.users.add(handle)
+        self._handles[handle] = run
+        self._report(RunOpened(*handle, run.directory.written(command.worker)))
+
+    def _leave(self, command: CloseRun) -> None:
+        run = self._handles.pop((command.worker, command.run), None)
+        if run is None:
+            self._report(RunClosed(command.worker, command.run))
+            return
+        run.users.discard((command.worker, command.run))
+        run.closers.append(command)
+        self._commit(run, time.monotonic())
+
+    def _write_scalars(self, command: WriteScalars) -> None:
+        columns = command.columns
+        runs = np.array([one.run for one in columns.series])
+        for low, high in command.rows:
+            row_runs = runs[columns.index[low : high + 1]]
+            for run_id in np.unique(row_runs):
+                rows = low + np.flatnonzero(row_runs == run_id)
+                run = self._handles.get((command.worker, int(run_id)))
+                seqs = (columns.first_seq + rows).tolist()
+                if run is None:
+                    self._report(Settled(command.worker, Lane.LIGHT, _ranges(seqs)))
+                    continue
+                events = summaries.scalar_events(
+                    columns.series,
+                    columns.index[rows].tolist(),
+                    [None if step == STEP_NONE else step for step in columns.steps[rows].tolist()],
+                    columns.wall_times[rows].tolist(),
+                    columns.values[rows].tolist(),
+                )
+                run.directory.append_many(command.worker, Lane.LIGHT.value, seqs, events)
+                self._hold(run, command.worker, Lane.LIGHT, _ranges(seqs))
+
+    def _write_text(self, command: WriteText) -> None:
+        record = command.record
+        try:
+            text = bytes(record.buffers[0]).decode()
+        except (UnicodeDecodeError, IndexError) as error:
+            self._report(Rejected(command.worker, record, f"the text is not UTF-8: {error}"))
+            return
+        self._append(command.worker, record, summaries.text_event(record.tag, text, record.step, record.wall_time))
+
+    def _write_rendered(self, command: WriteRendered) -> None:
+        run = self._append(command.worker, command.record, command.event)
+        if run is not None and command.recipe:
+            self._note(run, command)
+
+    def _append(self, worker: str, record: Record, event: bytes) -> _Run | None:
+        run = self._handles.get((worker, record.run))
+        if run is None:
+            self._report(Rejected(worker, record, f"run {record.run} is not open any more"))
+            return None
+        run.directory.append(worker, record.lane.value, record.seq, [event])
+        self._hold(run, worker, record.lane, [(record.seq, record.seq)])
+        return run
+
+    def _note(self, run: _Run, command: WriteRendered) -> None:
+        """Write how a tag's pictures are made, once per tag, into the sub-run ``sidelog``."""
+        record = command.record
+        try:
+            if run.notes is None:
+                run.notes = RunDirectory.open(run.path / "sidelog", owner_note=self._owner_note)
+            run.notes.note(record.tag, [summaries.text_event(record.tag, command.recipe, 0, record.wall_time)])
+        except WriterError as error:
+            log.warning("the recipe of %r is not noted: %s", record.tag, error)
+
+    def _hold(self, run: _Run, worker: str, lane: Lane, ranges: list[tuple[int, int]]) -> None:
+        held = run.unsettled.setdefault((worker, lane), IntervalSet())
+        for first, last in ranges:
+            held.add(first, last)
+        if run.since is None:
+            run.since = time.monotonic()
+
+    # Commits
+
+    def _commit_due(self, now: float) -> None:
+        for run in list(self._runs.values()):
+            late = run.since is not None and now - run.since >= LATEST_S
+            if (late or run.directory.pending_bytes >= GROUP_BYTES) and not (run.failing and now < run.retry_at):
+                self._commit(run, now)
+
+    def _commit_all(self, now: float) -> None:
+        for run in list(self._runs.values()):
+            if run.since is not None and not (run.failing and now < run.retry_at):
+                self._commit(run, now)
+
+    def _commit(self, run: _Run, now: float) -> None:
+        for closer in run.closers:
+            if closer.forget:
+                run.directory.forget(closer.worker)
+        try:
+            run.directory.commit()
+            if run.notes is not None:
+                run.notes.commit()
+        except WriterError as error:
+            if not run.failing:
+                log.error("%s cannot be written, tried again every second: %s", run.path, error)
+            run.failing = True
+            run.retry_at = now + RETRY_S
+            run.since = run.since if run.since is not None else now
+            return
+        if run.failing:
+            log.warning("%s can be written again; nothing was lost", run.path)
+            run.failing = False
+        run.since = None
+        for (worker, lane), held in run.unsettled.items():
+            self._report(Settled(worker, lane, tuple(held.ranges())))
+        run.unsettled.clear()
+        if run.closers:
+            self._finish(run)
+
+    def _finish(self, run: _Run) -> None:
+        """Everything of those who leave is on disk: close the directory after the last of them."""
+        closers, run.closers = run.closers, []
+        if not run.users:
+            self._close(run)
+        for closer in closers:
+            self._report(RunClosed(closer.worker, closer.run))
+
+    def _close(self, run: _Run) -> None:
+        try:
+            run.directory.close()
+            if run.notes is not None:
+                run.notes.close()
+        except SidelogError as error:
+            log.error("%s: closing failed: %s", run.path, error)
+            return
+        del self._runs[run.path]
+
+
+def _ranges(seqs: list[int]) -> list[tuple[int, int]]:
+    """Ascending numbers as closed ranges."""
+    array = np.array(seqs)
+    breaks = np.flatnonzero(np.diff(array) != 1)
+    starts = array[np.concatenate([[0], breaks + 1])]
+    stops = array[np.concatenate([breaks, [len(array) - 1]])]
+    return list(zip(starts.tolist(), stops.tolist(), strict=True))

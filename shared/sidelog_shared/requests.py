@@ -1,0 +1,411 @@
+"""Messages from client to daemon: their fields, how they are written and how they are checked when read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from sidelog_shared.dtypes import BY_CODE
+from sidelog_shared.errors import LimitExceeded, MalformedHeader
+from sidelog_shared.frames import MINOR, Envelope, MessageKind, pack
+from sidelog_shared.header import HeaderReader
+from sidelog_shared.limits import (
+    MAX_BUFFERS,
+    MAX_NDIM,
+    MAX_RUN_NAME_BYTES,
+    MAX_TAG_BYTES,
+    STEP_MAX,
+    STEP_MIN,
+)
+from sidelog_shared.names import check_tag
+from sidelog_shared.records import (
+    Buffer,
+    BufferSpec,
+    Kind,
+    Lane,
+    Record,
+    ScalarColumns,
+    Series,
+    Worker,
+)
+
+_UINT31 = 2**31 - 1
+_UINT63 = 2**63 - 1
+FEATURES: tuple[str, ...] = ("parts",)
+"""What this implementation can do beyond the bare protocol; the intersection of both sides counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """First message of each connection epoch.
+
+    Attributes:
+        worker: who speaks.
+        features: what it can do.
+        next_seq: per lane, the lowest sequence number that may still be sent or sent again. Whatever is below
+            it and was not received will never come.
+    """
+
+    kind: ClassVar = MessageKind.HELLO
+    worker: Worker
+    features: tuple[str, ...] = FEATURES
+    next_seq: dict[Lane, int] = field(default_factory=dict)
+
+    def frames(self, epoch: int) -> list[Buffer]:
+        header: dict[str, object] = {
+            "minor": MINOR,
+            "worker": asdict(self.worker),
+            "features": list(self.features),
+            "next_seq": {lane.value: seq for lane, seq in self.next_seq.items()},
+        }
+        return pack(self.kind, epoch, header)
+
+    @classmethod
+    def read(cls, envelope: Envelope) -> Hello:
+        reader = HeaderReader("HELLO", envelope.header)
+        worker = reader.reader("worker")
+        identity = worker.text("id", 16)
+        if len(identity) != 16 or not all(letter in "0123456789abcdef" for letter in identity):
+            raise MalformedHeader(f"HELLO.worker.id is {identity!r}, expected 16 hexadecimal digits")
+        first = reader.reader("next_seq")
+        return cls(
+            worker=Worker(
+                id=identity,
+                host=worker.text("host", 256),
+                pid=worker.integer("pid", 0, _UINT63),
+                rank=worker.optional_integer("rank", 0, _UINT31),
+                world_size=worker.optional_integer("world_size", 1, _UINT31),
+            ),
+            features=tuple(item for item in reader.items("features", 256) if isinstance(item, str)),
+            next_seq={lane: first.integer(lane.value, 1, _UINT63) for lane in Lane},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """Open a run directory for this worker; answered by OPENED or REFUSED.
+
+    Attributes:
+        run: the id by which records name it, chosen by the client, stable for the worker's life.
+        path: absolute on the daemon's own machine, or a name relative to the daemon's logdir.
+    """
+
+    kind: ClassVar = MessageKind.OPEN_RUN
+    run: int
+    path: str
+
+    def frames(self, epoch: int) -> list[Buffer]:
+        return pack(self.kind, epoch, {"run": self.run, "path": self.path})
+
+    @classmethod
+    def read(cls, envelope: Envelope) -> OpenRun:
+        reader = HeaderReader("OPEN_RUN", envelope.header)
+        return cls(reader.integer("run", 0, _UINT31), reader.text("path", MAX_RUN_NAME_BYTES))
+
+
+@dataclass(frozen=True, slots=True)
+class CloseRun:
+    """This worker logs nothing more into a run; nothing answers."""
+
+    kind: ClassVar = MessageKind.CLOSE_RUN
+    run: int
+
+    def frames(self, epoch: int) -> list[Buffer]:
+        return pack(self.kind, epoch, {"run": self.run})
+
+    @classmethod
+    def read(cls, envelope: Envelope) -> CloseRun:
+        return cls(HeaderReader("CLOSE_RUN", envelope.header).integer("run", 0, _UINT31))
+
+
+@dataclass(frozen=True, slots=True)
+class Scalars:
+    """A batch of scalars in columns; always in the light lane."""
+
+    kind: ClassVar = MessageKind.SCALARS
+    columns: ScalarColumns
+
+    def frames(self, epoch: int) -> list[Buffer]:
+        columns = self.columns
+        series: list[list[object]] = []
+        for one in columns.series:
+            row: list[object] = [one.run, one.tag]
+            if one.display_name or one.description:
+                row += [one.display_name, one.description]
+            series.append(row)
+        return pack(
+            self.kind,
+            epoch,
+            {"seq": columns.first_seq, "count": len(columns), "series": series},
+            [
+                columns.index.data.cast("B"),
+                columns.steps.data.cast("B"),
+                columns.wall_times.data.cast("B"),
+                columns.values.data.cast("B"),
+            ],
+        )
+
+    @classmethod
+    def read(cls, envelope: Envelope) -> Scalars:
+        reader = HeaderReader("SCALARS", envelope.header)
+        count = reader.integer("count", 1, 1 << 20)
+        if len(envelope.buffers) != 4:
+            raise MalformedHeader(f"SCALARS has {len(envelope.buffers)} buffers, expected 4 columns")
+        series = tuple(
+            _read_series(f"SCALARS.series[{i}]", row) for i, row in enumerate(reader.items("series", 1 << 16))
+        )
+        index, steps, wall_times, values = (
+            _column(name, dtype, buffer, count)
+            for (name, dtype), buffer in zip(_COLUMNS, envelope.buffers, strict=True)
+        )
+        if int(index.max()) >= len(series):
+            raise MalformedHeader(f"SCALARS.index has {int(index.max())}, expected less than {len(series)} (series)")
+        if not np.isfinite(wall_times).all():
+            raise MalformedHeader("SCALARS.wall_times has a number that is not finite")
+        first_seq = reader.integer("seq", 1, _UINT63 - count)
+        return cls(
+            ScalarColumns(
+                first_seq,
+                series,
+                index.astype(np.uint32, copy=False),
+                steps.astype(np.int64, copy=False),
+                wall_times.astype(np.float64, copy=False),
+                values.astype(np.float64, copy=False),
+            )
+        )
+
+
+_COLUMNS = (("index", "<u4"), ("steps", "<i8"), ("wall_times", "<f8"), ("values", "<f8"))
+
+
+def _column(name: str, dtype: str, buffer: Buffer, count: int) -> npt.NDArray[np.generic]:
+    expected = count * np.dtype(dtype).itemsize
+    if len(buffer) != expected:
+        raise MalformedHeader(f"SCALARS.{name} is {len(buffer):,} bytes, expected {expected:,} ({count} x {dtype})")
+    return np.frombuffer(buffer, dtype=dtype)
+
+
+def _read_series(path: str, row: object) -> Series:
+    if not isinstance(row, list) or len(row) not in (2, 4) or type(row[0]) is not int:
+        raise MalformedHeader(f"{path} is {row!r:.80}, expected [run, tag] or [run, tag, name, description]")
+    if not 0 <= row[0] <= _UINT31:
+        raise MalformedHeader(f"{path}[0] is {row[0]}, expected a run id in 0..{_UINT31}")
+    try:
+        tag = check_tag(row[1])
+    except (TypeError, ValueError) as error:
+        raise MalformedHeader(f"{path}: {error}") from None
+    extra = row[2:]
+    if not all(isinstance(text, str) and len(text) <= MAX_TAG_BYTES * 4 for text in extra):
+        raise MalformedHeader(f"{path}[2:] is {extra!r:.80}, expected two strings")
+    return Series(row[0], tag, *extra)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordMessage:
+    """One record. Buffers whose storage is ``"parts"`` follow in PART messages."""
+
+    kind: ClassVar = MessageKind.RECORD
+    record: Record
+
+    def frames(self, epoch: int) -> list[Buffer]:
+        record = self.record
+        return pack(
+            self.kind,
+            epoch,
+            {
+                "lane": record.lane.value,
+                "seq": record.seq,
+                "run": record.run,
+                "kind": int(record.kind),
+                "tag": record.tag,
+                "step": record.step,
+                "wall": record.wall_time,
+                "options": dict(record.options),
+                "buffers": [[spec.dtype.code, spec.shape, spec.storage, spec.codec] for spec in record.specs],
+            },
+            () if record.in_parts else record.buffers,
+        )
+
+    @classmethod
+    def read(cls, envelope: Envelope) -> RecordMessage:
+        reader = HeaderReader("RECORD", envelope.header)
+        try:
+            tag = check_tag(reader.text("tag"))
+        except (TypeError, ValueError) as error:
+            raise MalformedHeader(f"RECORD: {error}") from None
+        kind = reader.integer("kind", 0, 255)
+        if kind not in list(Kind):
+            raise MalformedHeader(f"RECORD.kind is {kind}, expected one of {[int(known) for known in Kind]}")
+        specs = tuple(
+            _read_spec(f"RECORD.buffers[{i}]", item) for i, item in enumerate(reader.items("buffers", MAX_BUFFERS))
+        )
+        record = Record(
+            lane=_read_lane(reader),
+            seq=reader.integer("seq", 1, _UINT63),
+            run=reader.integer("run", 0, _UINT31),
+            kind=Kind(kind),
+            tag=tag,
+            step=reader.optional_integer("step", STEP_MIN, STEP_MAX),
+            wall_time=reader.number("wall"),
+            options=reader.mapping("options"),
+            specs=specs,
+            buffers=tuple(envelope.buffers),
+        )
+        if record.in_parts:
+            if record.buffers:
+                raise MalformedHeader(f"RECORD has {len(record.buffers)} buffers, expected none before its parts")
+            return cls(record)
+        if len(record.buffers) != len(specs):
+            raise MalformedHeader(f"RECORD has {len(record.buffers)} buffers, expected {len(specs)}")
+        for i, (spec, buffer) in enumerate(zip(specs, record.buffers, strict=True)):
+            if len(buffer) != spec.nbytes:
+                raise MalformedHeader(
+                    f"RECORD.buffers[{i}] is {len(buffer):,} bytes, expected {spec.nbytes:,} "
+                    f"({spec.dtype.name} {list(spec.shape)})"
+                )
+        return cls(record)
+
+
+def read_record_position(envelope: Envelope) -> tuple[Lane, int]:
+    """Lane and number of a RECORD that is otherwise unreadable, so that it can be settled as rejected."""
+    reader = HeaderReader("RECORD", envelope.header)
+    return _read_lane(reader), reader.integer("seq", 1, _UINT63)
+
+
+def _read_lane(reader: HeaderReader) -> Lane:
+    name = reader.text("lane", 16)
+    try:
+        return Lane(name)
+    except ValueError:
+        raise MalformedHeader(f"RECORD.lane is {name!r}, expected one of {[lane.value for lane in Lane]}") from None
+
+
+def _read_spec(path: str, item: object) -> BufferSpec:
+    if not isinstance(item, list) or len(item) != 4:
+        raise MalformedHeader(f"{path} is {item!r:.80}, expected [dtype, shape, storage, codec]")
+    code, shape, storage, codec = item
+    if type(code) is not int or code not in BY_CODE:
+        raise MalformedHeader(f"{path}.dtype is {code!r:.80}, expected one of {sorted(BY_CODE)}")
+    if not isinstance(shape, list) or len(shape) > MAX_NDIM:
+        raise MalformedHeader(f"{path}.shape is {shape!r:.80}, expected a list of at most {MAX_NDIM} sizes")
+    if not all(type(size) is int and 0 <= size <= _UINT31 for size in shape):
+        raise MalformedHeader(f"{path}.shape is {shape!r:.80}, expected integers in 0..{_UINT31}")
+    if storage not in ("frame", "parts"):
+        raise MalformedHeader(f"{path}.storage is {storage!r:.80}, expected 'frame' or 'parts'")
+    if codec != "raw":
+        raise MalformedHeader(f"{path}.codec is {codec!r:.80}, expected 'raw'")
+    return BufferSpec(BY_CODE[code], tuple(shape), storage, codec)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The next bytes of a record that travels in parts; parts of one record come in order.
+
+    Attributes:
+        lane: lane of the record.
+        seq: its number there.
+        buffer: which of its buffers.
+        offset: where in that buffer the bytes belong; exactly where the part before ended.
+        data: the bytes.
+    """
+
+    kind: ClassVar = MessageKind.PART
+    lane: Lane
+    seq: int
+    buffer: int
+    offset: int
+    data: Buffer
+
+    def frames(self, epoch: int) -> list[Buffer]:
+        header: dict[str, object] = {
+            "lane": self.lane.value,
+            "seq": self.seq,
+            "buffer": self.buffer,
+            "offset": self.offset,
+        }
+        return pack(self.kind, epoch, header, [self.data])
+
+    @classmethod
+    def read(cls, envelope: Envelope) -> Part:
+        reader = HeaderReader("PART", envelope.header)
+        if len(envelope.buffers) != 1:
+            raise MalformedHeader(f"PART has {len(envelope.buffers)} buffers, expected 1")
+        return cls(
+            lane=_read_lane(reader),
+            seq=reader.integer("seq", 1, _UINT63),
+            buffer=reader.integer("buffer", 0, MAX_BUFFERS - 1),
+            offset=reader.integer("offset", 0, _UINT63),
+            data=envelope.buffers[0],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Write what has been received now; STATE follows when it is settled."""
+
+    kind: ClassVar = MessageKind.FLUSH
+
+    def frames(self, epoch: int) -> list[Buffer]:
+        return pack(self.kind, epoch, {})
+
+    @classmethod
+    def read(cls, envelope: Envelope) -> Flush:
+        return cls()
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The client is alive; answered by STATE."""
+
+    kind: ClassVar = MessageKind.HEARTBEAT
+
+    def frames(self, epoch: int) -> list[Buffer]:
+        return pack(self.kind, epoch, {})
+
+    @classmethod
+    def read(cls, envelope: Envelope) -> Heartbeat:
+        return cls()
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """The worker logs nothing more; answered by GOODBYE once everything is settled and its runs are closed."""
+
+    kind: ClassVar = MessageKind.BYE
+
+    def frames(self, epoch: int) -> list[Buffer]:
+        return pack(self.kind, epoch, {})
+
+    @classmethod
+    def read(cls, envelope: Envelope) -> Bye:
+        return cls()
+
+
+Request = Hello | OpenRun | CloseRun | Scalars | RecordMessage | Part | Flush | Heartbeat | Bye
+
+_READERS: dict[int, Callable[[Envelope], Request]] = {
+    message.kind: message.read
+    for message in (Hello, OpenRun, CloseRun, Scalars, RecordMessage, Part, Flush, Heartbeat, Bye)
+}
+
+
+def read_request(envelope: Envelope, *, max_record_bytes: int) -> Request:
+    """Decode a message from a client.
+
+    Raises:
+        MalformedHeader: an unknown kind or a field that does not say what it must.
+        LimitExceeded: a record that is larger than ``max_record_bytes``.
+    """
+    reader = _READERS.get(envelope.kind)
+    if reader is None:
+        raise MalformedHeader(f"message kind is {envelope.kind}, expected one of {sorted(_READERS)}")
+    request = reader(envelope)
+    if isinstance(request, RecordMessage) and request.record.nbytes > max_record_bytes:
+        raise LimitExceeded(
+            f"RECORD is {request.record.nbytes:,} bytes, limit {max_record_bytes:,} (limits.max_record_bytes)"
+        )
+    return request
