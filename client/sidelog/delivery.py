@@ -11,10 +11,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sidelog.outbox import DeferredScalar, FlushRequest, LightCall, Outbox, PictureCall, TextCall
+from sidelog.outbox import FlushRequest, LightCall, Outbox, PictureCall, ScalarCall, TextCall
 from sidelog.snapshot import Snapshot
 from sidelog_shared import replies, requests
 from sidelog_shared.dtypes import UINT8
@@ -34,6 +35,9 @@ from sidelog_shared.records import (
     Series,
     Worker,
 )
+
+if TYPE_CHECKING:
+    from sidelog.cuda_snapshot import PendingScalar
 
 log = logging.getLogger("sidelog")
 
@@ -370,18 +374,15 @@ class Delivery:
 
     def _collect_light(self) -> None:
         light = self._outbox.light
-        rows: list[tuple[Series, int, float, float]] = []
+        rows: list[ScalarCall] = []
         series_bytes = 0
         seen: dict[Series, int] = {}
         while light and len(rows) < MAX_ROWS and series_bytes < MAX_SERIES_BYTES:
             call = light.popleft()
             if type(call) is not tuple:
-                if isinstance(call, DeferredScalar):
-                    call = (call.series, call.step, call.wall_time, call.fetch())
-                else:
-                    self._add_scalars(rows, seen)
-                    self._collect_other(call)
-                    return
+                self._add_scalars(rows, seen)
+                self._collect_other(call)
+                return
             series = call[0]
             if series not in seen:
                 seen[series] = len(seen)
@@ -389,7 +390,7 @@ class Delivery:
             rows.append(call)
         self._add_scalars(rows, seen)
 
-    def _add_scalars(self, rows: list[tuple[Series, int, float, float]], seen: dict[Series, int]) -> None:
+    def _add_scalars(self, rows: list[ScalarCall], seen: dict[Series, int]) -> None:
         if not rows:
             return
         series, steps, wall_times, values = zip(*rows, strict=True)
@@ -399,7 +400,7 @@ class Delivery:
             np.array([seen[one] for one in series], np.uint32),
             np.array(steps, np.int64),
             np.array(wall_times, np.float64),
-            np.array(values, np.float64),
+            np.array(_on_host(values), np.float64),
         )
         self._add_batch(requests.Scalars(columns), len(rows), 28 * len(rows) + 64 * len(seen))
 
@@ -574,6 +575,16 @@ class Delivery:
             if run.refused:
                 return WriterError(run.refused)
         return None
+
+
+def _on_host(values: tuple[float | PendingScalar, ...]) -> list[float]:
+    pending = [value for value in values if not isinstance(value, float)]
+    if not pending:
+        return values  # type: ignore[return-value]  # all of them are floats
+    from sidelog.cuda_snapshot import fetch_scalars
+
+    fetched = iter(fetch_scalars(pending))
+    return [value if isinstance(value, float) else next(fetched) for value in values]
 
 
 def _parts(record: Record, epoch: int) -> list[list[Buffer]]:

@@ -15,18 +15,21 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from sidelog.snapshot import Snapshot
 from sidelog_shared.records import Kind, Series
+
+if TYPE_CHECKING:
+    from sidelog.cuda_snapshot import PendingScalar
 
 MAX_LIGHT_ITEMS = 200_000
 """About 40 MB of waiting calls."""
 MAX_PICTURES = 1024
 """Waiting pictures; however small they are."""
 
-ScalarCall: TypeAlias = tuple[Series, int, float, float]
-"""series, step (``limits.STEP_NONE`` for none), wall time, value."""
+ScalarCall: TypeAlias = "tuple[Series, int, float, float | PendingScalar]"
+"""series, step (``limits.STEP_NONE`` for none), wall time, value (which may still be on a device)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +41,6 @@ class TextCall:
     step: int | None
     wall_time: float
     payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class DeferredScalar:
-    """A scalar that is still on a device: ``fetch`` gives its value, on the sender thread."""
-
-    series: Series
-    step: int
-    wall_time: float
-    fetch: Callable[[], float]
 
 
 @dataclass(slots=True, eq=False)
@@ -67,7 +60,7 @@ class FlushRequest:
     picture_target: int = 0
 
 
-LightCall: TypeAlias = ScalarCall | TextCall | DeferredScalar | FlushRequest
+LightCall: TypeAlias = "ScalarCall | TextCall | FlushRequest"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class PooledSnapshot:
         self._pool = pool
 
     def data(self) -> memoryview:
-        return memoryview(self._slot.array)[: self.spec.nbytes]
+        return memoryview(self._slot.array[: self.spec.nbytes])  # type: ignore[arg-type]  # arrays are buffers
 
     def release(self) -> None:
         self._pool.release(self._slot)
@@ -88,7 +88,6 @@ class Snapshotter:
 
     def __init__(self, pool: SlotPool) -> None:
         self._pool = pool
-        self._stagers: dict[int, object] = {}
 
     def take(self, arrays: Sequence[Array], shape: tuple[int, ...]) -> Snapshot | None:
         """Copy one array, or several of one shape and type stacked along a new first dimension.
@@ -106,14 +105,15 @@ class Snapshotter:
         if not isinstance(first, np.ndarray) and first.device.type == "cuda":
             from sidelog.cuda_snapshot import stager_for
 
-            return stager_for(first.device, self._pool.budget_bytes).take(arrays, spec)  # type: ignore[arg-type]
+            tensors = cast("Sequence[torch.Tensor]", arrays)
+            return stager_for(first.device, self._pool.budget_bytes).take(tensors, spec)
         slot = self._pool.acquire(spec.nbytes)
         if slot is None:
             return None
         if isinstance(first, np.ndarray):
             _copy_numpy(arrays, slot, dtype, shape)
         else:
-            _copy_torch(arrays, slot, spec)  # type: ignore[arg-type]
+            _copy_torch(cast("Sequence[torch.Tensor]", arrays), slot, spec)
         return PooledSnapshot(spec, slot, self._pool)
 
     def adopt(self, array: Array) -> Snapshot | None:
@@ -130,7 +130,7 @@ def raw_bytes(array: Array) -> memoryview:
         torch = sys.modules["torch"]
         # bfloat16 and the float8 family have no numpy type, so every tensor goes through its bytes.
         array = array.detach().reshape(-1).view(torch.uint8).numpy()
-    return memoryview(array.reshape(-1)).cast("B")
+    return memoryview(array.reshape(-1)).cast("B")  # type: ignore[arg-type]  # arrays are buffers
 
 
 def _copy_numpy(arrays: Sequence[Array], slot: Slot, dtype: DType, shape: tuple[int, ...]) -> None:
@@ -156,7 +156,7 @@ def _copy_torch(tensors: Sequence[torch.Tensor], slot: Slot, spec: BufferSpec) -
         with torch.inference_mode(False):
             slot.view = torch.from_numpy(slot.array[: spec.nbytes]).view(first.dtype).view(shape)
         slot.view_key = key
-    view: torch.Tensor = slot.view  # type: ignore[assignment]
+    view = cast("torch.Tensor", slot.view)
     if one:
         view.copy_(first.detach())
         return

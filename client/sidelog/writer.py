@@ -22,7 +22,7 @@ from sidelog import pictures, ranks
 from sidelog.arrays import as_array, describe, is_tensor
 from sidelog.connection import FLUSH_TIMEOUT_S, Connection, connect, disconnect
 from sidelog.delivery import RunHandle, Statistics
-from sidelog.outbox import MAX_LIGHT_ITEMS, DeferredScalar, LightCall, TextCall
+from sidelog.outbox import MAX_LIGHT_ITEMS, LightCall, TextCall
 from sidelog.pictures import GridArguments, Selection
 from sidelog.settings import Settings
 from sidelog.snapshot import BorrowedSnapshot, Snapshot, raw_bytes
@@ -30,6 +30,7 @@ from sidelog_shared.dtypes import FLOAT64
 from sidelog_shared.errors import ConfigError, SidelogError, SnapshotError
 from sidelog_shared.limits import STEP_MAX, STEP_MIN, STEP_NONE
 from sidelog_shared.names import check_run_name, check_tag
+from sidelog_shared.recipe import Layout, Recipe
 from sidelog_shared.records import BufferSpec, Kind, Series
 
 _BIN_NAMES = ("tensorflow", "auto", "fd", "doane", "scott", "stone", "rice", "sturges", "sqrt")
@@ -513,9 +514,9 @@ class SummaryWriter:
             if array.numel() != 1:  # type: ignore[union-attr]
                 raise SnapshotError(f"add_scalar {series.tag!r} is {describe(array)}, expected one element")
             if array.device.type == "cuda":  # type: ignore[union-attr]
-                from sidelog.cuda_snapshot import defer_scalar
+                from sidelog.cuda_snapshot import PendingScalar
 
-                return DeferredScalar(series, step, wall_time, defer_scalar(array))  # type: ignore[arg-type]
+                return (series, step, wall_time, PendingScalar(array))  # type: ignore[arg-type]
             return (series, step, wall_time, float(array.item()))
         if isinstance(value, np.ndarray):
             if value.size != 1:
@@ -569,7 +570,7 @@ class SummaryWriter:
         )
 
 
-_HISTOGRAM = pictures.Recipe(pictures.Layout.GRID)
+_HISTOGRAM = Recipe(Layout.GRID)
 
 
 def _run_folder(

@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SidelogError as error:
         from sidelog_daemon.daemon import AlreadyRunning, EndpointInUse, Exit
 
-        codes = {AlreadyRunning: Exit.ALREADY_RUNNING, EndpointInUse: Exit.ENDPOINT_IN_USE}
+        codes: dict[type, int] = {AlreadyRunning: Exit.ALREADY_RUNNING, EndpointInUse: Exit.ENDPOINT_IN_USE}
         return _fail(options, error, codes.get(type(error), Exit.FAILED))
 
 

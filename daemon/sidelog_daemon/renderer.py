@@ -16,7 +16,7 @@ from sidelog_daemon.render_queue import Job, RenderQueue
 from sidelog_daemon.sink import summaries
 from sidelog_daemon.writer import WriteRendered
 from sidelog_shared.errors import MalformedHeader, SidelogError
-from sidelog_shared.records import Kind, Record
+from sidelog_shared.records import Kind
 from sidelog_shared.recipe import Layout, Recipe
 
 log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def _render_histogram(job: Job) -> WriteRendered:
     else:
         raise MalformedHeader(f"bins is {bins!r}, expected a name, a number of bins, or a second buffer of edges")
     counted = count_histogram(values, edges, max_bins)
-    event = summaries.histogram_event(record.tag, counted.proto, record.step, record.wall_time)
+    event = summaries.histogram_event(record.tag, counted.message, record.step, record.wall_time)
     warning = f"{counted.nonfinite:,} values are NaN or infinite, left out" if counted.nonfinite else ""
     return WriteRendered(job.worker, record, event, "", warning)
 

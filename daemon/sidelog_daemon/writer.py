@@ -199,7 +199,7 @@ class EventWriter:
                 run = self._handles.get((command.worker, int(run_id)))
                 seqs = (columns.first_seq + rows).tolist()
                 if run is None:
-                    self._report(Settled(command.worker, Lane.LIGHT, _ranges(seqs)))
+                    self._report(Settled(command.worker, Lane.LIGHT, tuple(_ranges(seqs))))
                     continue
                 events = summaries.scalar_events(
                     columns.series,
