@@ -14,7 +14,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from sidelog.connection import paused
-from sidelog.delivery import Statistics
+from sidelog.statistics import Statistics
 from sidelog.writer import SummaryWriter
 from sidelog_shared.errors import (
     ConfigError,

@@ -40,7 +40,7 @@ def _daemon(arguments: list[str]) -> int:
         print('sidelog: the daemon is not installed: run  pip install "sidelog[daemon]"', file=sys.stderr)
         return 3
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "sidelog_daemon", *arguments])
+    return os.execv(sys.executable, [sys.executable, "-m", "sidelog_daemon", *arguments])
 
 
 if __name__ == "__main__":

@@ -15,12 +15,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sidelog import launch, ranks
-from sidelog.delivery import Delivery, RunHandle, Statistics
+from sidelog.delivery import Delivery
 from sidelog.outbox import FlushRequest, Outbox
 from sidelog.pool import SlotPool
+from sidelog.runs import RunHandle
 from sidelog.sender import Sender
 from sidelog.settings import Settings
 from sidelog.snapshot import Snapshotter
+from sidelog.statistics import Statistics
 from sidelog_shared.errors import TransportError
 from sidelog_shared.locks import is_held_by_someone
 from sidelog_shared.records import Worker
@@ -129,7 +131,7 @@ class Connection:
             WriterError: the daemon refused one of ``runs``.
             ProtocolError: the daemon speaks another version.
         """
-        request = FlushRequest(pictures, threading.Event())
+        request = FlushRequest(pictures)
         begun = time.monotonic()
         shown = begun
         self.outbox.put_light(request)

@@ -58,8 +58,7 @@ class CudaBackend:
         return torch.cuda.current_stream(self._device)
 
     def event(self, *, blocking: bool) -> Event:
-        event: Event = torch.cuda.Event(blocking=blocking)
-        return event
+        return torch.cuda.Event(blocking=blocking)  # type: ignore[no-untyped-call,return-value]  # torch's stubs
 
     def wait(self, stream: object, event: Event) -> None:
         stream.wait_event(event)  # type: ignore[attr-defined]
@@ -240,7 +239,7 @@ def stager_for(device: torch.device, budget_bytes: int) -> Stager:
                     CudaBackend(device),
                     torch.empty(budget_bytes, dtype=torch.uint8, device=device),
                     torch.empty(budget_bytes, dtype=torch.uint8, pin_memory=True),
-                    torch.cuda.Stream(device),
+                    torch.cuda.Stream(device),  # type: ignore[no-untyped-call]
                 )
     return stager
 
@@ -253,7 +252,7 @@ class PendingScalar:
     def __init__(self, tensor: torch.Tensor) -> None:
         # A clone takes 512 bytes from the caching allocator, which does not synchronize.
         self.tensor = tensor.detach().reshape(()).to(torch.float64, copy=True)
-        self.ready = torch.cuda.Event(blocking=True)
+        self.ready = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         self.ready.record(torch.cuda.current_stream(tensor.device))
 
 
@@ -265,7 +264,7 @@ def fetch_scalars(pending: Sequence[PendingScalar]) -> list[float]:
         scalar.ready.synchronize()
         by_device.setdefault(scalar.tensor.device, []).append(index)
     for device, indices in by_device.items():
-        with torch.cuda.stream(torch.cuda.Stream(device)):
+        with torch.cuda.stream(torch.cuda.Stream(device)):  # type: ignore[no-untyped-call]
             stacked = torch.stack([pending[index].tensor for index in indices]).tolist()
         for index, value in zip(indices, stacked, strict=True):
             values[index] = value

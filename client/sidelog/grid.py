@@ -20,7 +20,7 @@ __all__ = ["GridSource", "LazyGrid", "make_grid"]
 _NORMALIZABLE = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
 
 
-def make_grid(  # noqa: PLR0917  # torchvision's signature
+def make_grid(  # torchvision's signature
     tensor: torch.Tensor | Sequence[torch.Tensor],
     nrow: int = 8,
     padding: int = 2,

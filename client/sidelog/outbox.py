@@ -14,10 +14,11 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from sidelog.snapshot import Snapshot
+from sidelog_shared.errors import SidelogError
 from sidelog_shared.records import Kind, Series
 
 if TYPE_CHECKING:
@@ -51,27 +52,34 @@ class FlushRequest:
         pictures: whether pictures count too.
         done: set when it is so, or when it cannot be.
         error: why it cannot be.
+        light_target: number of the newest light record before it.
+        picture_target: ordinal of the newest picture before it.
+        asked: the daemon was asked to write at once.
     """
 
     pictures: bool
-    done: threading.Event
-    error: Exception | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+    error: SidelogError | None = None
     light_target: int = 0
     picture_target: int = 0
+    asked: bool = False
+
+    def fail(self, error: SidelogError) -> None:
+        self.error = error
+        self.done.set()
 
 
 LightCall: TypeAlias = "ScalarCall | TextCall | FlushRequest"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class PictureCall:
     """One picture or histogram with its snapshots.
 
     Attributes:
-        ordinal: counts the pictures of this connection, from 1.
+        ordinal: counts the pictures of this connection, from 1, in the order of the calls.
     """
 
-    ordinal: int
     run: int
     kind: Kind
     tag: str
@@ -79,6 +87,7 @@ class PictureCall:
     wall_time: float
     options: dict[str, object]
     snapshots: tuple[Snapshot, ...]
+    ordinal: int = 0
 
 
 class Outbox:
@@ -119,21 +128,13 @@ class Outbox:
             self._wake()
         return True
 
-    def put_picture(
-        self,
-        run: int,
-        kind: Kind,
-        tag: str,
-        step: int | None,
-        wall_time: float,
-        options: dict[str, object],
-        snapshots: tuple[Snapshot, ...],
-    ) -> None:
+    def put_picture(self, call: PictureCall) -> None:
+        """Queue a picture; gives it its ordinal."""
         with self._lock:
             self._last_ordinal += 1
-            call = PictureCall(self._last_ordinal, run, kind, tag, step, wall_time, options, snapshots)
+            call.ordinal = self._last_ordinal
             if len(self._pictures) >= MAX_PICTURES:
-                self._drop(self._victim(run, tag))
+                self._drop(self._victim(call.run, call.tag))
             self._pictures.append(call)
         if self.dormant or self._under_pressure():
             self.dormant = False
@@ -185,9 +186,3 @@ class Outbox:
     @property
     def picture_count(self) -> int:
         return len(self._pictures)
-
-    def drop_all(self) -> None:
-        """Give up every waiting picture: the connection closes without them."""
-        with self._lock:
-            while self._pictures:
-                self._drop(self._pictures[0])

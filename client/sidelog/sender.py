@@ -81,7 +81,7 @@ class Sender:
         self._away_since = time.monotonic()
         self._worked_at = 0.0
         self._thread = threading.Thread(target=self._main, name="sidelog-sender", daemon=True)
-        self.problem: Exception | None = None
+        self.problem: SidelogError | None = None
 
     def start(self) -> None:
         self._thread.start()
@@ -120,14 +120,13 @@ class Sender:
         except Exception as error:
             # The training must not suffer from a fault of ours; the user must hear of it all the same.
             log.exception("sidelog: the sender thread failed")
-            self.problem = error
+            self.problem = TransportError(f"the sender thread failed: {type(error).__name__}: {error}")
         finally:
             self._disconnect(linger_ms=0)
             if self._context is not None:
                 self._context.term()
             with self._lock:
-                self._delivery.abandon()
-                self._delivery.fail_flushes(self.problem or TransportError("the connection is closed"))
+                self._delivery.abandon(self.problem or TransportError("the connection is closed"))
 
     def _connect(self, now: float) -> None:
         if now < self._retry_at:

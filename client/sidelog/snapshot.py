@@ -151,7 +151,8 @@ def _copy_torch(tensors: Sequence[torch.Tensor], slot: Slot, spec: BufferSpec) -
     shape = first.shape if one else (len(tensors), *first.shape)
     key = (first.dtype, shape)
     if slot.view_key != key:
-        torch = sys.modules["torch"]
+        import torch
+
         # Not an inference tensor, wherever it is made: those refuse writes outside inference mode.
         with torch.inference_mode(False):
             slot.view = torch.from_numpy(slot.array[: spec.nbytes]).view(first.dtype).view(shape)

@@ -21,11 +21,12 @@ import numpy as np
 from sidelog import pictures, ranks
 from sidelog.arrays import as_array, describe, is_tensor
 from sidelog.connection import FLUSH_TIMEOUT_S, Connection, connect, disconnect
-from sidelog.delivery import RunHandle, Statistics
-from sidelog.outbox import MAX_LIGHT_ITEMS, LightCall, TextCall
+from sidelog.outbox import MAX_LIGHT_ITEMS, LightCall, PictureCall, TextCall
 from sidelog.pictures import GridArguments, Selection
+from sidelog.runs import RunHandle
 from sidelog.settings import Settings
 from sidelog.snapshot import BorrowedSnapshot, Snapshot, raw_bytes
+from sidelog.statistics import Statistics
 from sidelog_shared.dtypes import FLOAT64
 from sidelog_shared.errors import ConfigError, SidelogError, SnapshotError
 from sidelog_shared.limits import STEP_MAX, STEP_MIN, STEP_NONE
@@ -411,7 +412,8 @@ class SummaryWriter:
         snapshot = self._snapshot(tag, Selection([array], tuple(array.shape), _HISTOGRAM))
         if snapshot is not None:
             snapshots = (snapshot,) if edges is None else (snapshot, edges)
-            self._put(Kind.HISTOGRAM, tag, step, wall_time, options, snapshots)
+            call = PictureCall(self._run.id, Kind.HISTOGRAM, tag, step, wall_time, options, snapshots)  # type: ignore[union-attr]
+            self._connection.outbox.put_picture(call)  # type: ignore[union-attr]
 
     # Life
 
@@ -454,7 +456,7 @@ class SummaryWriter:
     def statistics(self) -> Statistics:
         """What became of the records of this process so far; of all writers that share this writer's daemon."""
         if self._connection is None:
-            return Statistics(0, 0, 0, 0, 0, 0, {})
+            return Statistics()
         return self._connection.statistics()
 
     def __enter__(self) -> SummaryWriter:
@@ -534,7 +536,8 @@ class SummaryWriter:
         snapshot = self._snapshot(tag, selection)
         if snapshot is not None:
             options: dict[str, object] = {"recipe": selection.recipe.to_map()}
-            self._put(Kind.PICTURE, tag, step, wall_time, options, (snapshot,))
+            call = PictureCall(self._run.id, Kind.PICTURE, tag, step, wall_time, options, (snapshot,))  # type: ignore[union-attr]
+            self._connection.outbox.put_picture(call)  # type: ignore[union-attr]
 
     def _snapshot(self, tag: str, selection: Selection) -> Snapshot | None:
         """Copy what is selected; None when there is no memory for it, which is counted."""
@@ -549,25 +552,6 @@ class SummaryWriter:
             if not connection.outbox.make_room(run.id, tag):
                 connection.outbox.count_drop(tag)
                 return None
-
-    def _put(
-        self,
-        kind: Kind,
-        tag: str,
-        step: int | None,
-        wall_time: float,
-        options: dict[str, object],
-        snapshots: tuple[Snapshot, ...],
-    ) -> None:
-        self._connection.outbox.put_picture(  # type: ignore[union-attr]
-            self._run.id,  # type: ignore[union-attr]
-            kind,
-            tag,
-            step,
-            wall_time,
-            options,
-            snapshots,
-        )
 
 
 _HISTOGRAM = Recipe(Layout.GRID)

@@ -139,7 +139,9 @@ class Reception:
                 return self._part(session, request)
             case requests.Flush():
                 session.awaiting_state = True
-                session.drained = self._draining
+                if self._draining:
+                    session.drained = True
+                    session.give_up_parts()
                 session.changed = True
                 return [Commit()]
             case requests.Heartbeat():
@@ -317,7 +319,7 @@ class Reception:
                 log.warning("%s is gone without a goodbye (silent for %.0f s)", session.worker.label, silence)
                 session.alive = False
                 session.leaving = True
-                session._assemblies.clear()
+                session.give_up_parts()
                 actions.append(Commit())
                 actions += self._try_leave(session)
             elif session.changed and self._is_due(session, now):

@@ -16,8 +16,8 @@ from sidelog_daemon.render_queue import Job, RenderQueue
 from sidelog_daemon.sink import summaries
 from sidelog_daemon.writer import WriteRendered
 from sidelog_shared.errors import MalformedHeader, SidelogError
-from sidelog_shared.records import Kind
 from sidelog_shared.recipe import Layout, Recipe
+from sidelog_shared.records import Kind
 
 log = logging.getLogger(__name__)
 

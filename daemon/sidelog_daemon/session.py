@@ -177,6 +177,10 @@ class Session:
             self.take(record.lane, record.seq, record.seq)
         return record
 
+    def give_up_parts(self) -> None:
+        """The rest of what has begun will not come in this epoch."""
+        self._assemblies.clear()
+
     def settle(self, lane: Lane, ranges: Iterable[tuple[int, int]], end: End) -> None:
         state = self.lanes[lane]
         for first, last in ranges:

@@ -32,7 +32,7 @@ from sidelog_daemon.actions import (
     WriteText,
 )
 from sidelog_daemon.sink import RunDirectory, summaries
-from sidelog_shared.errors import RunBusy, SidelogError, WriterError
+from sidelog_shared.errors import RunBusy, WriterError
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MIB, STEP_NONE
 from sidelog_shared.records import Lane, Record, Refusal
@@ -100,7 +100,7 @@ class EventWriter:
         self._runs: dict[Path, _Run] = {}
         self._handles: dict[tuple[str, int], _Run] = {}
         self._thread = threading.Thread(target=self._main, name="sidelog-writer", daemon=True)
-        self._pending = 0
+        self._unwritten = False
         self.failure: BaseException | None = None
 
     def start(self) -> None:
@@ -117,7 +117,7 @@ class EventWriter:
         """
         self._commands.put(_Stop())
         self._thread.join(deadline_s)
-        return not self._thread.is_alive() and self.failure is None and not self._runs
+        return not (self._thread.is_alive() or self._unwritten or self.failure is not None)
 
     # The thread
 
@@ -298,13 +298,14 @@ class EventWriter:
             self._report(RunClosed(closer.worker, closer.run))
 
     def _close(self, run: _Run) -> None:
-        try:
-            run.directory.close()
-            if run.notes is not None:
-                run.notes.close()
-        except SidelogError as error:
-            log.error("%s: closing failed: %s", run.path, error)
-            return
+        """Let go of a directory. Its last group is on disk, or could not be written until the very end."""
+        for directory in [run.directory, *([run.notes] if run.notes is not None else [])]:
+            try:
+                directory.close()
+            except WriterError as error:
+                log.error("%s: what was not settled is not written: %s", directory.path, error)
+                directory.abandon()
+                self._unwritten = True
         del self._runs[run.path]
 
 

@@ -18,6 +18,7 @@ from sidelog_shared.limits import (
     MAX_NDIM,
     MAX_RUN_NAME_BYTES,
     MAX_TAG_BYTES,
+    PART_BYTES,
     STEP_MAX,
     STEP_MIN,
 )
@@ -341,6 +342,19 @@ class Part:
             offset=reader.integer("offset", 0, _UINT63),
             data=envelope.buffers[0],
         )
+
+
+def part_messages(record: Record, epoch: int) -> list[list[Buffer]]:
+    """The PART messages that follow a record; none where its buffers are in its own message."""
+    if not record.in_parts:
+        return []
+    messages = []
+    for index, buffer in enumerate(record.buffers):
+        view = memoryview(buffer)
+        for offset in range(0, len(view), PART_BYTES):
+            part = Part(record.lane, record.seq, index, offset, view[offset : offset + PART_BYTES])
+            messages.append(part.frames(epoch))
+    return messages
 
 
 @dataclass(frozen=True, slots=True)

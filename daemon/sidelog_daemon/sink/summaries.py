@@ -86,7 +86,7 @@ def text_event(tag: str, text: str, step: int | None, wall_time: float) -> bytes
     return summary_event(summary.text(tag, text), step, wall_time)
 
 
-def image_event(  # noqa: PLR0917  # the order of the fields of Summary.Image, then of SummaryWriter's calls
+def image_event(  # the order of the fields of Summary.Image, then of SummaryWriter's calls
     tag: str,
     encoded: bytes,
     width: int,

@@ -1,0 +1,182 @@
+"""The light lane: reliable records, numbered, batched, and kept until the daemon says that they are settled."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sidelog.outbox import FlushRequest, Outbox, ScalarCall, TextCall
+from sidelog_shared import requests
+from sidelog_shared.dtypes import UINT8
+from sidelog_shared.intervals import IntervalSet
+from sidelog_shared.limits import KIB, MIB, PART_BYTES
+from sidelog_shared.records import Buffer, BufferSpec, Kind, Lane, Record, ScalarColumns, Series
+
+if TYPE_CHECKING:
+    from sidelog.cuda_snapshot import PendingScalar
+
+MAX_ROWS = 8192
+"""Scalars in one message: 230 kB, small enough that nothing waits long behind it."""
+MAX_SERIES_BYTES = 32 * KIB
+"""Tags in one message: half of the header's limit."""
+MAX_HELD_BYTES = 64 * MIB
+"""Records held until settled; beyond it the calls wait in the outbox."""
+WINDOW_BYTES = 8 * MIB
+"""Records under way at once, so that a daemon with a slow disk is not handed everything."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """One message and the sequence numbers of its records."""
+
+    message: requests.Scalars | requests.RecordMessage
+    first: int
+    last: int
+    nbytes: int
+
+
+class LightLane:
+    """Scalars and texts between the outbox and the event files.
+
+    Args:
+        outbox: what was called.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        # In order of their numbers; the first `_sent` of them were sent in this epoch.
+        self._batches: deque[_Batch] = deque()
+        self._sent = 0
+        self._held_bytes = 0
+        self._window_bytes = 0
+        self._last = 0
+        self.lost = 0
+
+    @property
+    def last(self) -> int:
+        """The highest sequence number given so far."""
+        return self._last
+
+    @property
+    def settled_through(self) -> int:
+        return self._batches[0].first - 1 if self._batches else self._last
+
+    @property
+    def pending(self) -> int:
+        """Numbered records that have not settled."""
+        return self._last - self.settled_through
+
+    def collect(self) -> FlushRequest | None:
+        """Number and batch what was called, as far as memory allows; stops behind a flush request and returns it."""
+        while self._outbox.light and self._held_bytes < MAX_HELD_BYTES:
+            other = self._collect_scalars()
+            if isinstance(other, FlushRequest):
+                return other
+            if other is not None:
+                self._add_text(other)
+        return None
+
+    def _collect_scalars(self) -> TextCall | FlushRequest | None:
+        """Make one batch of the scalars at the head of the queue; returns what ended it, if that is no scalar."""
+        light = self._outbox.light
+        rows: list[ScalarCall] = []
+        seen: dict[Series, int] = {}
+        series_bytes = 0
+        other = None
+        while light and len(rows) < MAX_ROWS and series_bytes < MAX_SERIES_BYTES:
+            call = light.popleft()
+            if isinstance(call, (TextCall, FlushRequest)):
+                other = call
+                break
+            series = call[0]
+            if series not in seen:
+                seen[series] = len(seen)
+                texts = (series.tag, series.display_name, series.description)
+                series_bytes += 8 + sum(len(text.encode(errors="replace")) for text in texts)
+            rows.append(call)
+        if rows:
+            self._add_scalars(rows, seen)
+        return other
+
+    def _add_scalars(self, rows: list[ScalarCall], seen: dict[Series, int]) -> None:
+        series, steps, wall_times, values = zip(*rows, strict=True)
+        columns = ScalarColumns(
+            self._last + 1,
+            tuple(seen),
+            np.array([seen[one] for one in series], np.uint32),
+            np.array(steps, np.int64),
+            np.array(wall_times, np.float64),
+            np.array(_on_host(values), np.float64),
+        )
+        self._add(requests.Scalars(columns), len(rows), 28 * len(rows) + 64 * len(seen))
+
+    def _add_text(self, call: TextCall) -> None:
+        size = len(call.payload)
+        record = Record(
+            lane=Lane.LIGHT,
+            seq=self._last + 1,
+            run=call.run,
+            kind=Kind.TEXT,
+            tag=call.tag,
+            step=call.step,
+            wall_time=call.wall_time,
+            options={},
+            specs=(BufferSpec(UINT8, (size,), storage="parts" if size > PART_BYTES else "frame"),),
+            buffers=(call.payload,),
+        )
+        self._add(requests.RecordMessage(record), 1, size + 256)
+
+    def _add(self, message: requests.Scalars | requests.RecordMessage, count: int, nbytes: int) -> None:
+        self._batches.append(_Batch(message, self._last + 1, self._last + count, nbytes))
+        self._last += count
+        self._held_bytes += nbytes
+
+    def rewind(self) -> None:
+        """A new epoch: everything that has not settled is sent again."""
+        self._sent = 0
+        self._window_bytes = 0
+
+    def next_messages(self, epoch: int) -> list[list[Buffer]]:
+        """The messages of the next batch to send; none when all are sent or too much is under way."""
+        if self._sent == len(self._batches) or self._window_bytes >= WINDOW_BYTES:
+            return []
+        batch = self._batches[self._sent]
+        self._sent += 1
+        self._window_bytes += batch.nbytes
+        messages = [batch.message.frames(epoch)]
+        if isinstance(batch.message, requests.RecordMessage):
+            messages += requests.part_messages(batch.message.record, epoch)
+        return messages
+
+    def settle(self, settled: IntervalSet) -> None:
+        """Forget what has reached its end."""
+        while self._batches and not settled.missing(self._batches[0].first, self._batches[0].last):
+            batch = self._batches.popleft()
+            self._held_bytes -= batch.nbytes
+            if self._sent:
+                self._sent -= 1
+                self._window_bytes -= batch.nbytes
+
+    def abandon(self) -> list[FlushRequest]:
+        """The deadline has passed: what is left is lost. Returns the flush requests that were waiting in line."""
+        waiting = list(self._outbox.light)
+        self._outbox.light.clear()
+        flushes = [call for call in waiting if isinstance(call, FlushRequest)]
+        self.lost += self.pending + len(waiting) - len(flushes)
+        self._batches.clear()
+        self.rewind()
+        return flushes
+
+
+def _on_host(values: tuple[float | PendingScalar, ...]) -> list[float] | tuple[float | PendingScalar, ...]:
+    """The values as numbers; those on a device are fetched together."""
+    pending = [value for value in values if not isinstance(value, float)]
+    if not pending:
+        return values
+    from sidelog.cuda_snapshot import fetch_scalars
+
+    fetched = iter(fetch_scalars(pending))
+    return [value if isinstance(value, float) else next(fetched) for value in values]

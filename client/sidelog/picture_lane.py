@@ -1,0 +1,165 @@
+"""The picture lane: best effort. A picture is sent once; its memory is free when the daemon has it, and only its
+tag is kept until it is known to be written, dropped or lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sidelog.outbox import Outbox, PictureCall
+from sidelog.runs import RunHandle
+from sidelog.snapshot import Snapshot
+from sidelog.statistics import Totals
+from sidelog_shared import requests
+from sidelog_shared.intervals import IntervalSet
+from sidelog_shared.limits import MAX_PICTURE_RANGES, MIB, PART_BYTES
+from sidelog_shared.records import Buffer, BufferSpec, End, Lane, LaneState, Record, RunMarks
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A picture that was sent and has not settled; without snapshots once the daemon has taken them over."""
+
+    call: PictureCall
+    snapshots: tuple[Snapshot, ...]
+
+
+class PictureLane:
+    """Pictures and histograms between the outbox and the event files.
+
+    Args:
+        outbox: what was called.
+        totals: where pictures are counted that a dead daemon had written.
+        say: tells the user something.
+    """
+
+    def __init__(self, outbox: Outbox, totals: Totals, say: Callable[[str], None]) -> None:
+        self._outbox = outbox
+        self._totals = totals
+        self._say = say
+        self._flights: dict[int, _Flight] = {}
+        self._unresolved: set[int] = set()
+        self._last = 0
+        self.max_record_bytes = MIB
+        self.lost = 0
+
+    @property
+    def last(self) -> int:
+        """The highest sequence number given so far."""
+        return self._last
+
+    @property
+    def under_way(self) -> int:
+        return len(self._flights)
+
+    @property
+    def first_unsettled_ordinal(self) -> int | None:
+        """Of the oldest picture that was called and has not settled; None when there is none."""
+        ordinals = [flight.call.ordinal for flight in self._flights.values()]
+        waiting = self._outbox.first_waiting_ordinal
+        return min(ordinals if waiting is None else [*ordinals, waiting], default=None)
+
+    def next_messages(self, runs: Mapping[int, RunHandle], epoch: int) -> list[list[Buffer]]:
+        """The messages of the next picture to send; none when there is none, or too many have not settled."""
+        while len(self._flights) < MAX_PICTURE_RANGES:
+            call = self._outbox.take_picture()
+            if call is None:
+                break
+            run = runs.get(call.run)
+            size = sum(snapshot.spec.nbytes for snapshot in call.snapshots)
+            if run is None or run.refused:
+                self._give_up(call)
+            elif size > self.max_record_bytes:
+                self._give_up(call)
+                self._say(f"{call.tag!r} is {size:,} bytes, the daemon takes {self.max_record_bytes:,}: not logged")
+            else:
+                return self._begin(call, in_parts=size > PART_BYTES, epoch=epoch)
+        return []
+
+    def _begin(self, call: PictureCall, *, in_parts: bool, epoch: int) -> list[list[Buffer]]:
+        self._last += 1
+        self._flights[self._last] = _Flight(call, call.snapshots)
+        storage = "parts" if in_parts else "frame"
+        record = Record(
+            lane=Lane.PICTURE,
+            seq=self._last,
+            run=call.run,
+            kind=call.kind,
+            tag=call.tag,
+            step=call.step,
+            wall_time=call.wall_time,
+            options=call.options,
+            specs=tuple(BufferSpec(one.spec.dtype, one.spec.shape, storage) for one in call.snapshots),
+            buffers=tuple(snapshot.data() for snapshot in call.snapshots),
+        )
+        return [requests.RecordMessage(record).frames(epoch), *requests.part_messages(record, epoch)]
+
+    def apply(self, state: LaneState) -> None:
+        """Free what the daemon has taken over, forget what has reached its end."""
+        for seq, flight in list(self._flights.items()):
+            if seq in state.settled:
+                self._settle(seq)
+            elif seq in state.received:
+                _release(flight)
+
+    def lose_unreceived(self, received: IntervalSet) -> None:
+        """The same daemon, a new connection: what it has not received went down with the old one."""
+        for seq in [seq for seq in self._flights if seq not in received]:
+            self._lose(seq)
+
+    def doubt(self) -> None:
+        """Another daemon: what was under way is lost unless its run directory says that it stands there."""
+        self._unresolved = set(self._flights)
+
+    def resolve(self, run: int, marks: RunMarks) -> None:
+        """What stands in a run directory, as its new daemon found it."""
+        written = IntervalSet(marks.picture)
+        for seq in [seq for seq in self._unresolved if self._flights[seq].call.run == run]:
+            if seq in written:
+                self._totals.add(End.WRITTEN)
+                self._settle(seq, recycle=False)
+            else:
+                self._lose(seq)
+
+    def lose_unresolved(self) -> None:
+        """Every run is open or refused: nobody is left who could tell of the rest."""
+        for seq in list(self._unresolved):
+            self._lose(seq)
+
+    def abandon(self) -> None:
+        """The deadline has passed: what is left is lost."""
+        for seq in list(self._flights):
+            self._lose(seq)
+        while (call := self._outbox.take_picture()) is not None:
+            self._give_up(call)
+
+    def _give_up(self, call: PictureCall) -> None:
+        """A picture that was never sent."""
+        self.lost += 1
+        for snapshot in call.snapshots:
+            snapshot.release()
+
+    def _settle(self, seq: int, *, recycle: bool = True) -> None:
+        flight = self._flights.pop(seq)
+        self._unresolved.discard(seq)
+        if recycle:
+            _release(flight)
+        else:
+            _discard(flight)
+
+    def _lose(self, seq: int) -> None:
+        self._settle(seq, recycle=False)
+        self.lost += 1
+
+
+def _release(flight: _Flight) -> None:
+    for snapshot in flight.snapshots:
+        snapshot.release()
+    flight.snapshots = ()
+
+
+def _discard(flight: _Flight) -> None:
+    """The I/O thread of a socket that was closed may still read this memory."""
+    for snapshot in flight.snapshots:
+        snapshot.discard()
+    flight.snapshots = ()

@@ -1,0 +1,70 @@
+"""What became of records: what a user may ask, and the sums behind it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sidelog_shared.records import End
+from sidelog_shared.replies import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What became of the records of one connection so far.
+
+    Attributes:
+        logged: records that calls made: the sum of the following.
+        written: records that stand in an event file.
+        rejected: records that the daemon could not write.
+        dropped: pictures dropped under pressure, here or in the daemon.
+        lost: records that went down with a daemon, or that no daemon took before the deadline.
+        pending: records under way.
+        dropped_tags: pictures dropped, by tag.
+    """
+
+    written: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    lost: int = 0
+    pending: int = 0
+    dropped_tags: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def logged(self) -> int:
+        return self.written + self.rejected + self.dropped + self.lost + self.pending
+
+
+class Totals:
+    """Ends as the daemons told them. A new daemon begins at zero, so what earlier ones said is kept apart."""
+
+    def __init__(self) -> None:
+        self._earlier: Counter[End] = Counter()
+        self._current: Counter[End] = Counter()
+        self._earlier_tags: Counter[str] = Counter()
+        self._current_tags: Counter[str] = Counter()
+
+    def update(self, status: Status) -> None:
+        """Take the newest word of the current daemon."""
+        self._current = Counter()
+        for state in status.lanes.values():
+            self._current.update(state.ends)
+        self._current_tags = Counter(status.dropped_tags)
+
+    def fold(self) -> None:
+        """From now on another daemon speaks."""
+        self._earlier.update(self._current)
+        self._earlier_tags.update(self._current_tags)
+        self._current, self._current_tags = Counter(), Counter()
+
+    def add(self, end: End, count: int = 1) -> None:
+        """Count what a daemon did and could not tell of any more."""
+        self._earlier[end] += count
+
+    def __getitem__(self, end: End) -> int:
+        return self._earlier[end] + self._current[end]
+
+    @property
+    def dropped_tags(self) -> Counter[str]:
+        return self._earlier_tags + self._current_tags
