@@ -19,16 +19,15 @@ class Slot:
 
     Attributes:
         array: ``[capacity]`` uint8, C-contiguous.
-        view: the last typed view that was made of it, kept because the next snapshot is often of the same shape.
+        address: where it begins.
     """
 
-    __slots__ = ("array", "view", "view_key")
+    __slots__ = ("address", "array")
 
     def __init__(self, capacity: int) -> None:
         self.array: npt.NDArray[np.uint8] = np.empty(capacity, np.uint8)
         self.array.fill(0)  # touches every page
-        self.view: object = None
-        self.view_key: object = None
+        self.address: int = self.array.ctypes.data
 
 
 class SlotPool:

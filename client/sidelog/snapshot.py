@@ -6,15 +6,16 @@ CPU tensors and numpy arrays are copied at once into warm memory of the pool. CU
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from sidelog.arrays import Array, dtype_of, shape_of
 from sidelog.pool import Slot, SlotPool
-from sidelog_shared.dtypes import DType
 from sidelog_shared.records import BufferSpec
 
 if TYPE_CHECKING:
@@ -110,18 +111,23 @@ class Snapshotter:
         slot = self._pool.acquire(spec.nbytes)
         if slot is None:
             return None
-        if isinstance(first, np.ndarray):
-            _copy_numpy(arrays, slot, dtype, shape)
-        else:
-            _copy_torch(cast("Sequence[torch.Tensor]", arrays), slot, spec)
+        if not isinstance(first, np.ndarray) and first.device.type != "cpu":
+            # Neither CPU nor CUDA: there is no way around the device's own, synchronous copy.
+            arrays = [array.detach().cpu() for array in cast("Sequence[torch.Tensor]", arrays)]
+        _copy(arrays, slot, spec.nbytes)
         return PooledSnapshot(spec, slot, self._pool)
 
-    def adopt(self, array: Array) -> Snapshot | None:
-        """Take over an array that is C-contiguous and that nobody else can reach."""
-        if not isinstance(array, np.ndarray) and array.device.type != "cpu":
-            return self.take([array], shape_of(array))
-        spec = BufferSpec(dtype_of(array), shape_of(array))
-        return BorrowedSnapshot(spec, raw_bytes(array))
+    def take_bytes(self, address: int, spec: BufferSpec) -> Snapshot | None:
+        """Copy ``spec.nbytes`` contiguous bytes of CPU memory; None when there is no memory for them."""
+        slot = self._pool.acquire(spec.nbytes)
+        if slot is None:
+            return None
+        ctypes.memmove(slot.address, address, spec.nbytes)
+        return PooledSnapshot(spec, slot, self._pool)
+
+    def adopt(self, array: Array) -> Snapshot:
+        """Take over a C-contiguous array in CPU memory that nobody else can reach."""
+        return BorrowedSnapshot(BufferSpec(dtype_of(array), shape_of(array)), raw_bytes(array))
 
 
 def raw_bytes(array: Array) -> memoryview:
@@ -133,33 +139,38 @@ def raw_bytes(array: Array) -> memoryview:
     return memoryview(array.reshape(-1)).cast("B")  # type: ignore[arg-type]  # arrays are buffers
 
 
-def _copy_numpy(arrays: Sequence[Array], slot: Slot, dtype: DType, shape: tuple[int, ...]) -> None:
-    assert dtype.numpy is not None, "numpy arrays have numpy dtypes"
-    count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    target = slot.array[:count].view(dtype.numpy)
-    if len(arrays) == 1:
-        np.copyto(target.reshape(arrays[0].shape), arrays[0])
-        return
-    rows = target.reshape(len(arrays), *arrays[0].shape)
-    for row, array in zip(rows, arrays, strict=True):
-        np.copyto(row, array)
+def _copy(arrays: Sequence[Array], slot: Slot, nbytes: int) -> None:
+    """Copy arrays of one shape and type into a slot, one after the other, C-contiguous.
+
+    Not with ``Tensor.copy_``: above 32,768 elements it hands the copy to OpenMP's threads, and to wake one that
+    sleeps took 7 ms where the copy itself takes 20 us (``docs/decisions/0002-memmove.md``).
+    """
+    size = nbytes // len(arrays)
+    for index, array in enumerate(arrays):
+        begin = index * size
+        if isinstance(array, np.ndarray):
+            source, contiguous = array, array.flags.c_contiguous
+            address = array.ctypes.data if contiguous else 0
+        else:
+            tensor = array.resolve_neg() if array.is_neg() else array
+            contiguous = tensor.is_contiguous()
+            if contiguous:
+                address = tensor.data_ptr()
+            else:
+                source = _bits(tensor)
+        if contiguous:
+            ctypes.memmove(slot.address + begin, address, size)  # frees the interpreter lock
+        else:
+            target = slot.array[begin : begin + size].view(source.dtype).reshape(source.shape)
+            np.copyto(target, source)
 
 
-def _copy_torch(tensors: Sequence[torch.Tensor], slot: Slot, spec: BufferSpec) -> None:
-    first = tensors[0]
-    one = len(tensors) == 1
-    shape = first.shape if one else (len(tensors), *first.shape)
-    key = (first.dtype, shape)
-    if slot.view_key != key:
+def _bits(tensor: torch.Tensor) -> npt.NDArray[np.generic]:
+    """A tensor's elements as an array on the same memory; types that numpy lacks as integers of their size."""
+    tensor = tensor.detach()
+    if dtype_of(tensor).numpy is None:
         import torch
 
-        # Not an inference tensor, wherever it is made: those refuse writes outside inference mode.
-        with torch.inference_mode(False):
-            slot.view = torch.from_numpy(slot.array[: spec.nbytes]).view(first.dtype).view(shape)
-        slot.view_key = key
-    view = cast("torch.Tensor", slot.view)
-    if one:
-        view.copy_(first.detach())
-        return
-    for row, tensor in zip(view, tensors, strict=True):
-        row.copy_(tensor.detach())
+        tensor = tensor.view(torch.int16 if tensor.element_size() == 2 else torch.uint8)
+    array: npt.NDArray[np.generic] = tensor.numpy()
+    return array

@@ -78,9 +78,13 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(asdict(config), default=str, indent=2))
         return 0
     os.nice(10)  # the data loaders and the training come first
-    from sidelog_daemon import tensorboardx
-    from sidelog_daemon.daemon import Daemon, configure_logging
-
+    try:
+        from sidelog_daemon import tensorboardx
+        from sidelog_daemon.daemon import Daemon, configure_logging
+    except MissingExtra:
+        raise
+    except ImportError as error:
+        raise MissingExtra(error.name or str(error), "daemon", "the daemon") from error
     tensorboardx.check_fast_paths()
     configure_logging()
 

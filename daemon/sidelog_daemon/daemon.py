@@ -100,7 +100,8 @@ class Daemon:
     def _take_place(self, stack: ExitStack) -> Rendezvous:
         rendezvous = Rendezvous()
         lock = FileLock(rendezvous.lock_file)
-        if not lock.try_acquire():
+        # Not at once: who looks whether a daemon lives holds the lock for some microseconds.
+        if not lock.acquire(0.25):
             other = rendezvous.read_ready()
             who = f"pid {other.pid}, endpoint {other.endpoint}, logdir {other.logdir}" if other else "not ready yet"
             raise AlreadyRunning(
@@ -117,6 +118,7 @@ class Daemon:
         socket.setsockopt(zmq.RCVHWM, 256)
         socket.setsockopt(zmq.SNDHWM, 1000)
         endpoint = self._config.bind if rendezvous is None else rendezvous.endpoint
+        socket.setsockopt(zmq.IPV6, endpoint.startswith("tcp://["))
         if rendezvous is None and endpoint.startswith("ipc://"):
             # A bind to an ipc path takes it over from whoever listens there, without a word.
             _refuse_live_socket(Path(endpoint.removeprefix("ipc://")))

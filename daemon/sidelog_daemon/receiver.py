@@ -103,6 +103,7 @@ class Receiver:
         # What clients had under way when they heard of it is still taken; their FLUSH says that it was the last.
         while not self._reception.drained and now < quiet_by:
             now = self._turn()
+        self._reception.end_intake()
         while not self._reception.settled and now < deadline and self._stop_requested() < 2:
             if self._writer.failure is not None:
                 return False

@@ -34,7 +34,7 @@ from sidelog_daemon.actions import (
 from sidelog_daemon.session import RunState, Session
 from sidelog_shared import replies, requests
 from sidelog_shared.errors import MalformedHeader, ProtocolError, VersionMismatch
-from sidelog_shared.frames import MessageKind, unpack
+from sidelog_shared.frames import Envelope, MessageKind, unpack
 from sidelog_shared.limits import Limits
 from sidelog_shared.names import check_run_name
 from sidelog_shared.records import Buffer, End, Kind, Lane, Record, Refusal, Worker
@@ -108,7 +108,8 @@ class Reception:
             return []
         session = self._peers.get(peer)
         if envelope.kind != MessageKind.HELLO:
-            if session is None:
+            if session is None or not session.alive:
+                # A worker that was given up may be back from a long sleep: its runs are closing, so it begins anew.
                 return [Send(peer, replies.Reset().frames(envelope.epoch))]
             if envelope.epoch != session.epoch or session.peer != peer:
                 self.faults["old-epoch"] += 1
@@ -117,9 +118,7 @@ class Reception:
             request = requests.read_request(envelope, max_record_bytes=self._limits.max_record_bytes)
         except ProtocolError as error:
             self._fault(session, error)
-            if session is not None and envelope.kind == MessageKind.RECORD:
-                self._reject_unreadable(session, envelope, error)
-            return []
+            return [] if session is None else self._reject_unreadable(session, envelope, error)
         if session is not None:
             session.heard_at = now
         match request:
@@ -167,7 +166,7 @@ class Reception:
             return []
         else:
             log.info("%s is back (epoch %d)", hello.worker.label, epoch)
-        self._peers.pop(session.peer, None)
+        self._forget_peer(session)
         self._peers[peer] = session
         welcome = replies.Welcome(
             self._instance, known, str(self._logdir), self._limits, session.status(), features
@@ -190,6 +189,8 @@ class Reception:
             if not self._absolute_paths:
                 raise ValueError(f"run name is {path!r}, expected a path relative to this daemon's --logdir "
                                  f"{self._logdir}")  # fmt: skip
+            if "\0" in path:
+                raise ValueError(f"run path is {path!r}, expected none with a NUL character")
             return path
         return str(self._logdir / check_run_name(path))
 
@@ -201,8 +202,13 @@ class Reception:
 
     def _scalars(self, session: Session, request: requests.Scalars) -> list[Action]:
         columns = request.columns
-        first = columns.first_seq
-        fresh = session.take(Lane.LIGHT, first, first + len(columns) - 1)
+        first, last = columns.first_seq, columns.first_seq + len(columns) - 1
+        try:
+            fresh = session.take(Lane.LIGHT, first, last)
+        except MalformedHeader as error:
+            self._fault(session, error)
+            session.reject(Lane.LIGHT, session.lanes[Lane.LIGHT].received.missing(first, last), str(error))
+            return []
         if not fresh:
             return []
         closed = [one.run for one in columns.series if session.runs.get(one.run) is not RunState.OPEN]
@@ -217,6 +223,9 @@ class Reception:
         return [WriteScalars(session.worker.id, columns, rows)]
 
     def _record(self, session: Session, record: Record) -> list[Action]:
+        if record.seq in session.lanes[record.lane].received:
+            session.changed = True  # it was sent again: its client has not heard what became of it
+            return []
         try:
             if (record.kind is Kind.TEXT) != (record.lane is Lane.LIGHT):
                 raise MalformedHeader(f"RECORD.lane is {record.lane.value!r} for kind {record.kind.name}")
@@ -238,12 +247,22 @@ class Reception:
             return []
         return [] if whole is None else [_dispatch(session, whole)]
 
-    def _reject_unreadable(self, session: Session, envelope: object, error: ProtocolError) -> None:
+    def _reject_unreadable(self, session: Session, envelope: Envelope, error: ProtocolError) -> list[Action]:
+        """Answer what cannot be read, as far as it can be told what it was: nobody waits for it for ever."""
         try:
-            lane, seq = requests.read_record_position(envelope)  # type: ignore[arg-type]  # an Envelope, as unpacked
+            if envelope.kind == MessageKind.OPEN_RUN:
+                run = requests.read_run(envelope)
+                return [self._refuse_run(session, run, Refusal.RUN_NAME, str(error), "")]
+            lane, first, last = requests.read_position(envelope)
         except MalformedHeader:
-            return
-        session.reject(lane, [(seq, seq)], str(error))
+            return []
+        session.reject(lane, session.lanes[lane].received.missing(first, last), str(error))
+        return []
+
+    def _forget_peer(self, session: Session) -> None:
+        # A peer may have said HELLO for another worker since.
+        if self._peers.get(session.peer) is session:
+            del self._peers[session.peer]
 
     def _fault(self, session: Session | None, error: ProtocolError) -> None:
         self.faults[error.code] += 1
@@ -280,7 +299,8 @@ class Reception:
                 return [Send(session.peer, replies.Opened(outcome.run, outcome.marks).frames(session.epoch))]
             case RunRefused():
                 session.runs.pop(outcome.run, None)
-                return [self._refuse_run(session, outcome.run, outcome.code, outcome.text, outcome.endpoint)]
+                refusal = self._refuse_run(session, outcome.run, outcome.code, outcome.text, outcome.endpoint)
+                return [refusal, *(self._try_leave(session) if session.leaving else [])]
             case RunClosed():
                 session.runs.pop(outcome.run, None)
         return self._try_leave(session) if session.leaving else []
@@ -301,7 +321,7 @@ class Reception:
         if session.runs:
             return actions
         del self._sessions[session.worker.id]
-        self._peers.pop(session.peer, None)
+        self._forget_peer(session)
         log.info("%s left: %s", session.worker.label, _ends(session))
         if session.alive:
             actions.append(Send(session.peer, replies.Goodbye(session.status()).frames(session.epoch)))
@@ -328,7 +348,11 @@ class Reception:
 
     def next_tick_s(self, now: float) -> float:
         """Seconds until :meth:`tick` has something to do, at most half a second."""
-        due = [session.stated_at + STATE_INTERVAL_S - now for session in self._sessions.values() if session.changed]
+        due = [
+            session.stated_at + STATE_INTERVAL_S - now
+            for session in self._sessions.values()
+            if session.changed and session.alive
+        ]
         return max(0.0, min([0.5, *due]))
 
     def _is_due(self, session: Session, now: float) -> bool:
@@ -355,6 +379,11 @@ class Reception:
                 continue
             actions.append(Send(session.peer, replies.Draining().frames(session.epoch)))
         return actions
+
+    def end_intake(self) -> None:
+        """Nothing more is waited for: a record of which parts are missing stays with its client."""
+        for session in self._sessions.values():
+            session.give_up_parts()
 
     def farewell(self) -> list[Action]:
         """The last word to every worker that is still connected."""

@@ -7,7 +7,7 @@ oldest picture of the worker that holds the most bytes. Records of the heavy lan
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
 
 from sidelog_shared.records import Lane, Record
@@ -30,6 +30,9 @@ class Job:
 
     @property
     def series(self) -> tuple[str, int, str]:
+        """What is rendered one after the other: pictures of one run and tag, and a worker's whole heavy lane."""
+        if self.record.lane is Lane.HEAVY:
+            return self.worker, -1, ""
         return self.worker, self.record.run, self.record.tag
 
 
@@ -43,7 +46,7 @@ class RenderQueue:
     def __init__(self, budget_bytes: int) -> None:
         self._budget_bytes = budget_bytes
         self._waiting: OrderedDict[str, deque[Job]] = OrderedDict()
-        self._bytes: dict[str, int] = {}
+        self._bytes: Counter[str] = Counter()
         self._rendering: set[tuple[str, int, str]] = set()
         self._held_bytes = 0
         self._items = 0
@@ -75,7 +78,7 @@ class RenderQueue:
             if over and job.record.lane is Lane.PICTURE:
                 return [*dropped, job]
             self._waiting.setdefault(job.worker, deque()).append(job)
-            self._bytes[job.worker] = self._bytes.get(job.worker, 0) + size
+            self._bytes[job.worker] += size
             self._held_bytes += size
             self._items += 1
             self._condition.notify()
@@ -144,4 +147,4 @@ class RenderQueue:
         self._held_bytes -= job.record.nbytes
         self._bytes[job.worker] -= job.record.nbytes
         if not self._bytes[job.worker]:
-            del self._bytes[job.worker]
+            del self._bytes[job.worker]  # a job of no bytes may still wait: a Counter answers 0 for it

@@ -104,6 +104,7 @@ class Session:
     stated_at: float = 0.0
     changed: bool = False
     faults: dict[str, int] = field(default_factory=dict)
+    _highest: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
     _assemblies: dict[tuple[Lane, int], Assembly] = field(default_factory=dict)
     _dropped_tags: dict[str, int] = field(default_factory=dict)
     _troubles: list[Trouble] = field(default_factory=list)
@@ -119,6 +120,7 @@ class Session:
         self.peer, self.epoch, self.heard_at, self.features = peer, epoch, now, hello.features
         self.leaving = False
         self.drained = False
+        self.alive = True
         self._assemblies.clear()
         for lane, state in self.lanes.items():
             last = hello.next_seq[lane] - 1
@@ -127,23 +129,32 @@ class Session:
                 state.settled.add(*hole)
 
     def take(self, lane: Lane, first: int, last: int) -> list[tuple[int, int]]:
-        """Mark ``first..last`` as received; returns those that are new, as ranges."""
+        """Mark ``first..last`` as received; returns those that are new, as ranges.
+
+        Raises:
+            MalformedHeader: the lane is reliable and a higher number was taken before. The markers know the highest
+                number alone, so a lower one that came later would count as written.
+        """
         state = self.lanes[lane]
         fresh = state.received.missing(first, last)
+        if fresh and lane.reliable and fresh[0][0] < self._highest[lane]:
+            raise MalformedHeader(
+                f"{lane.value} record {fresh[0][0]:,} comes after {self._highest[lane]:,}, expected the records of a "
+                "reliable lane in order"
+            )
+        self._highest[lane] = max(self._highest[lane], last)
         for hole in fresh:
             state.received.add(*hole)
         self.changed = True
         return fresh
 
     def take_record(self, record: Record, budget_bytes: int) -> Record | None:
-        """Take a record over if it is new and whole; None when it was known before or its parts are to come.
+        """Take a new record over if it is whole; None when its parts are to come.
 
         Raises:
             LimitExceeded: its parts would take more than ``budget_bytes``.
+            MalformedHeader: see :meth:`take`.
         """
-        if record.seq in self.lanes[record.lane].received:
-            self.changed = True
-            return None
         if record.in_parts:
             begun = sum(one.record.nbytes for one in self._assemblies.values())
             if begun + record.nbytes > budget_bytes:
@@ -197,6 +208,10 @@ class Session:
 
     def reject(self, lane: Lane, ranges: Iterable[tuple[int, int]], why: str) -> None:
         """Settle records that cannot be written, and remember why."""
+        ranges = list(ranges)
+        for first, last in ranges:
+            for key in [key for key in self._assemblies if key[0] is lane and first <= key[1] <= last]:
+                del self._assemblies[key]
         self.settle(lane, ranges, End.REJECTED)
         self.note(why)
 

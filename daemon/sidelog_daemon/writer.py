@@ -35,7 +35,7 @@ from sidelog_daemon.sink import RunDirectory, summaries
 from sidelog_shared.errors import RunBusy, WriterError
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MIB, STEP_NONE
-from sidelog_shared.records import Lane, Record, Refusal
+from sidelog_shared.records import End, Lane, Record, Refusal
 
 log = logging.getLogger(__name__)
 
@@ -176,6 +176,7 @@ class EventWriter:
                 self._report(RunRefused(*handle, Refusal.RUN_UNWRITABLE, str(error)))
                 return
             self._runs[path] = run
+        run.closers = [closer for closer in run.closers if (closer.worker, closer.run) != handle]  # it is back
         run.users.add(handle)
         self._handles[handle] = run
         self._report(RunOpened(*handle, run.directory.written(command.worker)))
@@ -199,7 +200,7 @@ class EventWriter:
                 run = self._handles.get((command.worker, int(run_id)))
                 seqs = (columns.first_seq + rows).tolist()
                 if run is None:
-                    self._report(Settled(command.worker, Lane.LIGHT, tuple(_ranges(seqs))))
+                    self._report(Settled(command.worker, Lane.LIGHT, tuple(_ranges(seqs)), End.REJECTED))
                     continue
                 events = summaries.scalar_events(
                     columns.series,

@@ -71,7 +71,8 @@ class IntervalSet:
 
     def keep_newest(self, count: int) -> None:
         """Forget all but the ``count`` highest ranges."""
-        del self._firsts[:-count], self._lasts[:-count]
+        surplus = max(0, len(self._firsts) - count)
+        del self._firsts[:surplus], self._lasts[:surplus]
 
     def ranges(self) -> list[tuple[int, int]]:
         return list(zip(self._firsts, self._lasts, strict=True))

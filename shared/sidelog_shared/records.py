@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
@@ -104,19 +105,17 @@ class BufferSpec:
         storage: where the bytes are: ``"frame"``, a frame of the same message, or ``"parts"``, PART messages
             that follow.
         codec: how they are packed: ``"raw"``.
+        nbytes: length, by type and shape.
     """
 
     dtype: DType
     shape: tuple[int, ...]
     storage: str = "frame"
     codec: str = "raw"
+    nbytes: int = field(init=False)
 
-    @property
-    def nbytes(self) -> int:
-        count = self.dtype.itemsize
-        for size in self.shape:
-            count *= size
-        return count
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nbytes", self.dtype.itemsize * math.prod(self.shape))
 
 
 @dataclass(frozen=True, slots=True)

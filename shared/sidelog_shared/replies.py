@@ -10,7 +10,7 @@ from sidelog_shared.errors import MalformedHeader
 from sidelog_shared.frames import MINOR, Envelope, MessageKind, pack
 from sidelog_shared.header import HeaderReader
 from sidelog_shared.intervals import IntervalSet
-from sidelog_shared.limits import MAX_TAG_BYTES, Limits
+from sidelog_shared.limits import KIB, MAX_TAG_BYTES, Limits
 from sidelog_shared.records import Buffer, End, Lane, LaneState, Refusal, RunMarks
 from sidelog_shared.requests import FEATURES
 
@@ -19,6 +19,9 @@ _UINT63 = 2**63 - 1
 _MAX_RANGES = 256
 """Ranges of one lane in one STATE; more are said by a later one. Keeps the header under its limit."""
 _MAX_TAGS = 64
+_MAX_TAGS_BYTES = 12 * KIB
+"""Dropped tags in one STATE: with 6 x 256 ranges (29 kB) and 8 troubles (16 kB) they stay under the header's limit."""
+_MAX_TEXT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,19 @@ class Status:
                 }
                 for lane, state in self.lanes.items()
             },
-            "dropped_tags": dict(list(self.dropped_tags.items())[:_MAX_TAGS]),
+            "dropped_tags": self._first_dropped_tags(),
             "troubles": [[trouble.serial, trouble.text[:500]] for trouble in self.troubles[-8:]],
         }
+
+    def _first_dropped_tags(self) -> dict[str, int]:
+        chosen: dict[str, int] = {}
+        size = 0
+        for tag, count in self.dropped_tags.items():
+            size += len(tag.encode()) + 12
+            if size > _MAX_TAGS_BYTES or len(chosen) == _MAX_TAGS:
+                break
+            chosen[tag] = count
+        return chosen
 
     @classmethod
     def read(cls, reader: HeaderReader) -> Status:
@@ -179,7 +192,7 @@ class Refused:
     def frames(self, epoch: int) -> list[Buffer]:
         header: dict[str, object] = {
             "code": self.code.value,
-            "text": self.text,
+            "text": self.text[:_MAX_TEXT],
             "run": self.run,
             "endpoint": self.endpoint,
         }
@@ -197,7 +210,7 @@ class Refused:
             ) from None
         return cls(
             refusal,
-            reader.text("text", 4096),
+            reader.text("text", _MAX_TEXT),
             reader.optional_integer("run", 0, _UINT31),
             reader.text("endpoint", MAX_TAG_BYTES),
         )

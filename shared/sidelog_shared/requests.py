@@ -36,6 +36,10 @@ from sidelog_shared.records import (
 
 _UINT31 = 2**31 - 1
 _UINT63 = 2**63 - 1
+MAX_ROWS = 1 << 20
+"""Scalars in one message."""
+MAX_SERIES = 1 << 16
+"""Series in one message of scalars; the header's limit is met before."""
 FEATURES: tuple[str, ...] = ("parts",)
 """What this implementation can do beyond the bare protocol; the intersection of both sides counts."""
 
@@ -153,11 +157,11 @@ class Scalars:
     @classmethod
     def read(cls, envelope: Envelope) -> Scalars:
         reader = HeaderReader("SCALARS", envelope.header)
-        count = reader.integer("count", 1, 1 << 20)
+        count = reader.integer("count", 1, MAX_ROWS)
         if len(envelope.buffers) != 4:
             raise MalformedHeader(f"SCALARS has {len(envelope.buffers)} buffers, expected 4 columns")
         series = tuple(
-            _read_series(f"SCALARS.series[{i}]", row) for i, row in enumerate(reader.items("series", 1 << 16))
+            _read_series(f"SCALARS.series[{i}]", row) for i, row in enumerate(reader.items("series", MAX_SERIES))
         )
         index, steps, wall_times, values = (
             _column(name, dtype, buffer, count)
@@ -256,7 +260,11 @@ class RecordMessage:
             specs=specs,
             buffers=tuple(envelope.buffers),
         )
+        if len({spec.storage for spec in specs}) > 1:
+            raise MalformedHeader("RECORD.buffers are in 'frame' and in 'parts', expected one storage for all of them")
         if record.in_parts:
+            if not record.nbytes:
+                raise MalformedHeader("RECORD has 0 bytes in parts, expected at least 1")
             if record.buffers:
                 raise MalformedHeader(f"RECORD has {len(record.buffers)} buffers, expected none before its parts")
             return cls(record)
@@ -271,10 +279,31 @@ class RecordMessage:
         return cls(record)
 
 
-def read_record_position(envelope: Envelope) -> tuple[Lane, int]:
-    """Lane and number of a RECORD that is otherwise unreadable, so that it can be settled as rejected."""
-    reader = HeaderReader("RECORD", envelope.header)
-    return _read_lane(reader), reader.integer("seq", 1, _UINT63)
+def read_position(envelope: Envelope) -> tuple[Lane, int, int]:
+    """Lane, first and last number of records that are otherwise unreadable, so that they can be settled as rejected.
+
+    Raises:
+        MalformedHeader: not even that can be read, or the message holds no records.
+    """
+    if envelope.kind == MessageKind.SCALARS:
+        reader = HeaderReader("SCALARS", envelope.header)
+        count = reader.integer("count", 1, MAX_ROWS)
+        first = reader.integer("seq", 1, _UINT63 - count)
+        return Lane.LIGHT, first, first + count - 1
+    if envelope.kind not in (MessageKind.RECORD, MessageKind.PART):
+        raise MalformedHeader(f"message kind is {envelope.kind}, expected one that holds records")
+    reader = HeaderReader(MessageKind(envelope.kind).name, envelope.header)
+    seq = reader.integer("seq", 1, _UINT63)
+    return _read_lane(reader), seq, seq
+
+
+def read_run(envelope: Envelope) -> int:
+    """The run of an OPEN_RUN that is otherwise unreadable, so that it can be refused.
+
+    Raises:
+        MalformedHeader: not even that can be read.
+    """
+    return HeaderReader("OPEN_RUN", envelope.header).integer("run", 0, _UINT31)
 
 
 def _read_lane(reader: HeaderReader) -> Lane:
@@ -416,7 +445,7 @@ def read_request(envelope: Envelope, *, max_record_bytes: int) -> Request:
     """
     reader = _READERS.get(envelope.kind)
     if reader is None:
-        raise MalformedHeader(f"message kind is {envelope.kind}, expected one of {sorted(_READERS)}")
+        raise MalformedHeader(f"message kind is {envelope.kind}, expected one of {sorted(map(int, _READERS))}")
     request = reader(envelope)
     if isinstance(request, RecordMessage) and request.record.nbytes > max_record_bytes:
         raise LimitExceeded(

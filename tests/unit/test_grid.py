@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorboardX
 import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own name for it
 import torch.utils.tensorboard
@@ -21,6 +20,7 @@ import torchvision.tv_tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tensorboardX.writer import SummaryWriter as TensorboardXWriter
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.masked import masked_tensor
 from torch.utils.data import default_collate
@@ -332,7 +332,7 @@ def test_save_image_and_torch_save(tmp_path: Path) -> None:
     same(torch.load(file, weights_only=True)["grid"], oracle(tensor))
 
 
-@pytest.mark.parametrize("writer", [tensorboardX.SummaryWriter, torch.utils.tensorboard.SummaryWriter])
+@pytest.mark.parametrize("writer", [TensorboardXWriter, torch.utils.tensorboard.SummaryWriter])
 def test_other_writers_log_the_picture(writer: Any, tmp_path: Path) -> None:
     tensor = images(5, 1, 4, 6)
     for name, grid in (("ours", make_grid(tensor)), ("theirs", oracle(tensor))):

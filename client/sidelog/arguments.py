@@ -1,0 +1,123 @@
+"""Checks of the arguments that many calls share: steps, wall times, folders, ranks, bins."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import socket
+import time
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sidelog import ranks
+from sidelog.arrays import is_tensor
+from sidelog_shared.errors import ConfigError
+from sidelog_shared.limits import STEP_MAX, STEP_MIN
+
+_BIN_NAMES = ("tensorflow", "auto", "fd", "doane", "scott", "rice", "sturges", "sqrt")
+"""numpy's, less ``"stone"``, which counts a million values hundreds of times."""
+_MAX_BINS = 65_536
+
+
+def check_step(step: object) -> int:
+    """An integer of 64 bits; numpy's integers and integer tensors of one element are integers too."""
+    try:
+        number = operator.index(step)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"global_step is {type(step).__name__} {step!r:.60}, expected an integer") from None
+    if not STEP_MIN <= number <= STEP_MAX:
+        raise ValueError(f"global_step is {number}, expected a 64-bit integer")
+    return number
+
+
+def optional_step(step: object) -> int | None:
+    return None if step is None else check_step(step)
+
+
+def wall_time_or_now(wall_time: object) -> float:
+    """Seconds since the epoch; now for None.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: not finite: a NaN ends the event file for TensorBoard's fast reader.
+    """
+    if wall_time is None:
+        return time.time()
+    try:
+        seconds = float(wall_time)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(f"walltime is {type(wall_time).__name__} {wall_time!r:.60}, expected seconds") from None
+    if not math.isfinite(seconds):
+        raise ValueError(f"walltime is {seconds}, expected finite seconds since the epoch")
+    return seconds
+
+
+def run_folder(given: object, *, comment: str, rank: int | Literal["auto"] | None, over_tcp: bool) -> str:
+    """Where a writer's run stands: an absolute path, or over tcp a name relative to the daemon's logdir."""
+    if given is None or given == "":
+        name = datetime.now().strftime("%b%d_%H-%M-%S") + "_" + socket.gethostname() + str(comment)
+        folder = name if over_tcp else os.path.join("runs", name)
+    elif isinstance(given, (str, os.PathLike)):
+        folder = os.fspath(given)
+    else:
+        raise ConfigError(f"logdir is {type(given).__name__} {given!r:.60}, expected a path")
+    if rank == "auto":
+        found = ranks.detect()
+        rank = None if found is None else found.rank
+    elif rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 0):
+        raise ConfigError(f"rank is {rank!r}, expected an integer of at least 0, None or 'auto'")
+    folder = ranks.folder_of(folder, rank)
+    return folder if over_tcp else os.path.abspath(os.path.expanduser(folder))
+
+
+def check_writable(folder: str) -> None:
+    """Make a run's folder, so that a wrong path is an error where it was given."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"logdir {folder} cannot be made ({error.strerror}), expected a folder that you may write"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"logdir {folder} cannot be written by this user, expected a folder that can")
+
+
+def check_bins(bins: object, max_bins: object, what: str) -> tuple[dict[str, object], npt.NDArray[np.float64] | None]:
+    """A histogram's options, and the edges of its bins where they were given one by one.
+
+    Raises:
+        ConfigError: bins that cannot be.
+    """
+    options: dict[str, object] = {}
+    edges = None
+    if isinstance(bins, str):
+        if bins not in _BIN_NAMES:
+            raise ConfigError(f"{what}: bins is {bins!r}, expected one of {', '.join(_BIN_NAMES)}")
+        options["bins"] = bins
+    elif isinstance(bins, int) and not isinstance(bins, bool):
+        if not 1 <= bins <= _MAX_BINS:
+            raise ConfigError(f"{what}: bins is {bins}, expected 1 to {_MAX_BINS:,}")
+        options["bins"] = bins
+    else:
+        edges = _edges(bins, what)
+    if max_bins is not None:
+        if isinstance(max_bins, bool) or not isinstance(max_bins, int) or max_bins < 1:
+            raise ConfigError(f"{what}: max_bins is {max_bins!r}, expected an integer of at least 1")
+        options["max_bins"] = max_bins
+    return options, edges
+
+
+def _edges(bins: object, what: str) -> npt.NDArray[np.float64]:
+    try:
+        edges = np.array(bins.tolist() if is_tensor(bins) else bins, np.float64)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        edges = np.empty(0)
+    if edges.ndim != 1 or not 2 <= edges.size <= _MAX_BINS + 1 or not (np.diff(edges) >= 0).all():
+        raise ConfigError(
+            f"{what}: bins is {bins!r:.80}, expected a name, a number, or 2 to {_MAX_BINS + 1:,} ascending edges"
+        )
+    return edges

@@ -1,0 +1,190 @@
+"""A writer's open run: turns calls whose arguments are known into what the outbox takes.
+
+Made when a writer first logs, and anew after a fork or a close. Runs on the calling thread.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from sidelog.arguments import check_step, optional_step, wall_time_or_now
+from sidelog.arrays import Array, as_array, describe, dtype_of
+from sidelog.connection import Connection
+from sidelog.outbox import MAX_LIGHT_ITEMS, LightCall, PictureCall, ScalarCall
+from sidelog.pictures import Selection
+from sidelog.plans import Plans
+from sidelog.runs import RunHandle
+from sidelog.snapshot import Snapshot
+from sidelog_shared.errors import SnapshotError
+from sidelog_shared.limits import STEP_MAX, STEP_MIN, STEP_NONE
+from sidelog_shared.names import check_tag
+from sidelog_shared.records import BufferSpec, Kind, Series
+
+MAX_SERIES = 100_000
+"""Tags that are remembered as good. A tag with a step in it would be a new one each time."""
+
+
+class Recorder:
+    """Logs into one run of one connection.
+
+    Args:
+        connection: where it goes.
+        logdir: the run.
+    """
+
+    def __init__(self, connection: Connection, logdir: str) -> None:
+        self.connection = connection
+        self._outbox = connection.outbox
+        self._snapshotter = connection.snapshotter
+        self._logdir = logdir
+        self._run = connection.open_run(logdir)
+        self._subruns: dict[str, RunHandle] = {}
+        self._series: dict[str, Series] = {}
+        self._plans = Plans()
+
+    @property
+    def runs(self) -> list[RunHandle]:
+        return [self._run, *self._subruns.values()]
+
+    def add_scalar(
+        self, tag: str, value: object, global_step: object, walltime: object, display_name: str, description: str
+    ) -> None:
+        try:
+            series = self._series[tag]
+        except (KeyError, TypeError):
+            series = self._new_series(tag)
+        if display_name or description:
+            series = Series(series.run, tag, str(display_name), str(description))
+        if type(global_step) is int and STEP_MIN <= global_step <= STEP_MAX:
+            step = global_step
+        else:
+            step = STEP_NONE if global_step is None else check_step(global_step)
+        wall_time = time.time() if walltime is None else wall_time_or_now(walltime)
+        outbox = self._outbox
+        call = (series, step, wall_time, value) if type(value) is float else _scalar(series, step, wall_time, value)
+        if outbox.dormant or len(outbox.light) >= MAX_LIGHT_ITEMS:
+            outbox.put_light(call)
+        else:
+            outbox.light.append(call)
+
+    def add_scalars(self, main_tag: str, values: dict[str, object], global_step: object, walltime: object) -> None:
+        step = STEP_NONE if global_step is None else check_step(global_step)
+        wall_time = wall_time_or_now(walltime)
+        # All are checked before the first is queued.
+        calls = [
+            _scalar(Series(self._subrun(f"{main_tag}/{check_tag(key)}").id, main_tag), step, wall_time, value)
+            for key, value in values.items()
+        ]
+        for call in calls:
+            self.put_light(call)
+
+    def put_light(self, call: LightCall) -> None:
+        self._outbox.put_light(call)
+
+    @property
+    def run_id(self) -> int:
+        return self._run.id
+
+    def add_planned(self, call: tuple[object, ...], value: object, global_step: object, walltime: object) -> bool:
+        """Log a picture as the last one of the same call was; False when this one is different."""
+        plan = self._plans.find(call)
+        address = 0 if plan is None else plan.source(value)
+        if plan is None or not address:
+            return False
+        tag = str(call[1])
+        step = optional_step(global_step)
+        wall_time = wall_time_or_now(walltime)
+        while (snapshot := self._snapshotter.take_bytes(address, plan.spec)) is None:
+            if not self._outbox.make_room(self._run.id, tag):
+                self._outbox.count_drop(tag)
+                return True
+        self._outbox.put_picture(
+            PictureCall(self._run.id, Kind.PICTURE, tag, step, wall_time, plan.options, (snapshot,))
+        )
+        return True
+
+    def add_picture(
+        self, call: tuple[object, ...], value: object, selection: Selection, global_step: object, walltime: object
+    ) -> None:
+        """Log a picture whose every argument was checked, and remember what came of the checks."""
+        tag = str(call[1])
+        step = optional_step(global_step)
+        wall_time = wall_time_or_now(walltime)
+        options: dict[str, object] = {"recipe": selection.recipe.to_map()}
+        spec = BufferSpec(dtype_of(selection.arrays[0]), selection.shape)
+        self._plans.remember(call, value, selection, spec, options)
+        snapshot = self._snapshot(tag, selection.arrays, selection.shape, owned=selection.owned)
+        if snapshot is not None:
+            self._outbox.put_picture(
+                PictureCall(self._run.id, Kind.PICTURE, tag, step, wall_time, options, (snapshot,))
+            )
+
+    def add_histogram(
+        self,
+        tag: str,
+        values: Array,
+        options: dict[str, object],
+        edges: Array | None,
+        global_step: object,
+        walltime: object,
+    ) -> None:
+        step = optional_step(global_step)
+        wall_time = wall_time_or_now(walltime)
+        snapshot = self._snapshot(tag, [values], tuple(values.shape), owned=False)
+        if snapshot is None:
+            return
+        snapshots = (snapshot,) if edges is None else (snapshot, self._snapshotter.adopt(edges))
+        self._outbox.put_picture(PictureCall(self._run.id, Kind.HISTOGRAM, tag, step, wall_time, options, snapshots))
+
+    def _snapshot(self, tag: str, arrays: Sequence[Array], shape: tuple[int, ...], *, owned: bool) -> Snapshot | None:
+        """Copy what is selected; None when there is no memory for it, which is counted."""
+        if owned and arrays[0].device.type == "cpu":  # type: ignore[union-attr]  # a grid's source is a tensor
+            return self._snapshotter.adopt(arrays[0])
+        while (snapshot := self._snapshotter.take(arrays, shape)) is None:
+            if not self._outbox.make_room(self._run.id, tag):
+                self._outbox.count_drop(tag)
+                return None
+        return snapshot
+
+    def _new_series(self, tag: str) -> Series:
+        check_tag(tag)
+        series = Series(self._run.id, tag)
+        if len(self._series) < MAX_SERIES:
+            self._series[tag] = series
+        return series
+
+    def _subrun(self, name: str) -> RunHandle:
+        run = self._subruns.get(name)
+        if run is None:
+            if ".." in name.split("/"):
+                raise ValueError(f"{name!r} leaves the run's folder, expected no '..' in it")
+            run = self._subruns[name] = self.connection.open_run(os.path.join(self._logdir, name))
+        return run
+
+
+def _scalar(series: Series, step: int, wall_time: float, value: object) -> ScalarCall:
+    what = f"add_scalar {series.tag!r}"
+    if isinstance(value, (list, tuple, str)) or value is None:
+        raise TypeError(f"{what} is {type(value).__name__} {value!r:.60}, expected a number or a tensor of one element")
+    if hasattr(value, "shape"):
+        array = as_array(value, what)
+        if math.prod(array.shape) != 1:
+            raise SnapshotError(f"{what} is {describe(array)}, expected one element")
+        if isinstance(array, np.ndarray):
+            return (series, step, wall_time, float(array.item()))
+        if array.device.type == "cuda":
+            from sidelog.cuda_snapshot import PendingScalar
+
+            return (series, step, wall_time, PendingScalar(array))
+        return (series, step, wall_time, float(array.item()))
+    try:
+        return (series, step, wall_time, float(value))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{what} is {type(value).__name__} {value!r:.60}, expected a number or a tensor of one element"
+        ) from None

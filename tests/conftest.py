@@ -1,0 +1,101 @@
+"""What every test shares: nothing may be left behind, no test meets this user's own daemon or launcher."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import settings
+
+from processes import DaemonProcess, stop_local_daemon, wait_until
+
+settings.register_profile("sidelog", derandomize=True, deadline=None)
+settings.load_profile("sidelog")
+
+_LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_", "OMPI_", "PMI_")
+_SETTLE_S = 10.0
+
+
+def _kept_open() -> Counter[str]:
+    """Sockets and pipes of this process, by what they are."""
+    kept: Counter[str] = Counter()
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{fd}")
+        except FileNotFoundError:  # the listing's own
+            continue
+        if target.startswith(("socket:", "pipe:")) or "sidelog" in target:
+            kept[target] += 1
+    return kept
+
+
+def _threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("sidelog-")}
+
+
+def _children() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _once_per_process() -> None:
+    """multiprocessing keeps one helper process and its pipe for good."""
+    resource_tracker.ensure_running()
+
+
+@pytest.fixture(autouse=True)
+def _no_leaks(_once_per_process: None) -> Iterator[None]:
+    """Threads of ours, sockets, pipes and child processes are back to what they were."""
+    kept, threads, children = _kept_open(), _threads(), _children()
+    yield
+
+    def left() -> list[object]:
+        return [*(_kept_open() - kept), *(_threads() - threads), *(_children() - children)]
+
+    wait_until(lambda: not left(), _SETTLE_S, what=f"nothing is left behind, but there are {left()}")
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test is part of a job, and none is told by this shell which daemon to use."""
+    for name in list(os.environ):
+        if name.startswith(("SIDELOG_", *_LAUNCHERS)):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def runtime_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for a local daemon of the test's own; a daemon that was started there is gone at the end.
+
+    Not ``tmp_path``: the path of a socket is at most 107 bytes.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="sl-", dir="/tmp"))
+    monkeypatch.setenv("SIDELOG_RUNTIME_DIR", str(folder))
+    try:
+        yield folder
+    finally:
+        stop_local_daemon()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Callable[..., DaemonProcess]]:
+    """Starts ``sidelog daemon`` with given arguments; what still runs at the end is stopped."""
+    started: list[DaemonProcess] = []
+
+    def start(*arguments: str, **options: dict[str, str]) -> DaemonProcess:
+        process = DaemonProcess(*arguments, log=tmp_path / f"daemon{len(started)}.log", **options)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.stop()
