@@ -175,6 +175,9 @@ class Daemon:
         log.info("ready: endpoint %s, pid %d, logdir %s", endpoint, os.getpid(), config.logdir)
         on_ready(ready)
         receiver.run()
+        if rendezvous is not None:
+            # From here on nobody finds this daemon: who looks for one waits for its lock, and starts the next.
+            rendezvous.remove_ready(self._instance)
         return self._shut_down(receiver, renderer, writer)
 
     def _shut_down(self, receiver: Receiver, renderer: Renderer, writer: EventWriter) -> Exit:

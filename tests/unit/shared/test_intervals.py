@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +26,7 @@ def test_is_the_set_of_what_was_added(added: list[tuple[int, int]], asked: tuple
         assert intervals.add(first, last) == len(fresh)
         assert list(intervals) == sorted(plain)
         ranges = intervals.ranges()
-        assert all(left[1] + 1 < right[0] for left, right in zip(ranges, ranges[1:], strict=False))
+        assert all(left[1] + 1 < right[0] for left, right in pairwise(ranges))
     assert len(intervals) == len(plain)
     assert intervals.highest == max(plain, default=0)
     assert numbers([(1, intervals.through)]) <= plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import struct
 from typing import Any
@@ -106,7 +107,7 @@ class TestOuterForm:
                 LimitExceeded,
                 "header is 65,537 bytes, limit 65,536 (limits.MAX_HEADER_BYTES)",
             ),
-            ([GOOD_PREFIX, b"\xc1", bytes(MIB), b"!"], LimitExceeded, "message has 1,048,577 bytes of buffers, limit 1,048,576"),
+            ([GOOD_PREFIX, b"\xc1", bytes(MIB), b"!"], LimitExceeded, "has 1,048,577 bytes of buffers, limit 1,048,576"),
             ([GOOD_PREFIX, b"\xc1"], MalformedHeader, "header is not msgpack: "),
             ([GOOD_PREFIX, b"\x81\xa1a\xa1\xff"], MalformedHeader, "header is not msgpack: "),
             ([GOOD_PREFIX, b"\x80\x80"], MalformedHeader, "header is not msgpack: "),
@@ -263,7 +264,7 @@ class TestFields:
     def test_of_refused_with_a_code_of_the_future(self) -> None:
         frames = pack(MessageKind.REFUSED, 1, {"code": "full-moon", "text": "", "run": None, "endpoint": ""})
         with pytest.raises(
-            MalformedHeader, match="REFUSED.code is 'full-moon', expected one of .'version', 'run-busy'"
+            MalformedHeader, match=r"REFUSED.code is 'full-moon', expected one of .'version', 'run-busy'"
         ):
             replies.read_reply(unpack(frames, max_bytes=MIB))
 
@@ -319,11 +320,9 @@ class TestStatus:
 @given(st.binary(max_size=300), st.sampled_from(MessageKind))
 def test_whatever_stands_in_a_header_is_read_or_refused(header: bytes, kind: MessageKind) -> None:
     frames = [PREFIX.pack(b"SDLG", MAJOR, MINOR, kind, 1), header]
-    try:
+    with contextlib.suppress(ProtocolError):
         envelope = unpack(frames, max_bytes=MIB)
         if kind < 64:
             requests.read_request(envelope, max_record_bytes=MIB)
         else:
             replies.read_reply(envelope)
-    except ProtocolError as error:
-        assert str(error)
