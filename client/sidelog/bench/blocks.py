@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -49,8 +49,8 @@ class Block:
         round: from 0; those of the warm-up are negative.
         steps: how many.
         wall_s: from its first step to the end of its last, calls included.
-        cpu_s: CPU time of this process in the block and while it settled, all threads.
-        daemon_cpu_s: the daemon's meanwhile.
+        cpu_s: CPU time of this process in the block, all threads.
+        daemon_cpu_s: the daemon's in the block and while it settled.
         calls_ns: time within the logging calls, step by step.
         arrival_s: from the last call until the last record stood in its event file; None if it never did.
         settle_s: from the last call until nothing was under way any more.
@@ -132,19 +132,21 @@ def run_blocks(
 
 def _run_block(block: Block, workload: Workload, logger: Logger | None, first: int, daemon: psutil.Process) -> None:
     now = time.perf_counter_ns
-    with _cpu_time(block, daemon):
-        begun = now()
-        for step in range(first, first + block.steps):
-            workload.train(step)
-            if logger is not None:
-                called = now()
-                workload.log(logger, step)
-                block.calls_ns.append(now() - called)
-        ended = now()
-        block.wall_s = (ended - begun) / 1e9
+    daemon_s, own_s = cpu_s(daemon), time.process_time()
+    begun = now()
+    for step in range(first, first + block.steps):
+        workload.train(step)
         if logger is not None:
-            block.arrival_s = logger.settle(_last_steps(workload, first + block.steps))
-            block.settle_s = (now() - ended) / 1e9
+            called = now()
+            workload.log(logger, step)
+            block.calls_ns.append(now() - called)
+    ended = now()
+    block.wall_s = (ended - begun) / 1e9
+    block.cpu_s = time.process_time() - own_s
+    if logger is not None:
+        block.arrival_s = logger.settle(_last_steps(workload, first + block.steps))
+        block.settle_s = (now() - ended) / 1e9
+    block.daemon_cpu_s = cpu_s(daemon) - daemon_s
 
 
 def _last_steps(workload: Workload, steps: int) -> dict[str, int]:
@@ -156,13 +158,6 @@ def _last_steps(workload: Workload, steps: int) -> dict[str, int]:
             step -= 1
         last[tag] = step
     return last
-
-
-@contextmanager
-def _cpu_time(block: Block, daemon: psutil.Process) -> Iterator[None]:
-    own, other = time.process_time(), cpu_s(daemon)
-    yield
-    block.cpu_s, block.daemon_cpu_s = time.process_time() - own, cpu_s(daemon) - other
 
 
 def _compare(arm: str, expected: Counter[str], logger: Logger | None, objections: list[str]) -> None:

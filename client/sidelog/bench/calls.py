@@ -1,0 +1,118 @@
+"""What one call costs its caller: paced as a training makes them, and back to back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import numpy as np
+
+from sidelog.bench.activations import RING, Activations
+from sidelog.bench.figures import Figure, Measurement
+from sidelog.bench.loggers import Inline, Sidelog, wait_for_connection
+from sidelog.bench.pairs import percentile
+from sidelog.bench.sandbox import Sandbox
+
+SCALAR_GOAL_US = 3.0
+MAP_GOAL_US = 100.0
+SCALAR_PACE_S = 0.001
+PICTURE_PACE_S = 0.02
+"""Slower than the daemon renders, so that no queue fills."""
+
+Call = Callable[[int], object]
+
+
+def measure_calls(
+    activations: Activations,
+    sandbox: Sandbox,
+    *,
+    count: int,
+    pace: Callable[[float], None],
+    progress: Callable[[str], None] = lambda _: None,
+) -> Measurement:
+    """Time single calls with :func:`time.perf_counter_ns`, whose own 0.1 us are included.
+
+    Args:
+        activations: what is logged.
+        sandbox: where.
+        count: calls of each kind; inline pictures a tenth.
+        pace: lets so many seconds pass between two calls.
+        progress: told what is going on.
+    """
+    found = Measurement("calls", f"one call in the caller, {count:,} of each; pictures {PICTURE_PACE_S * 1e3:g} ms "
+                                 f"apart, scalars {SCALAR_PACE_S * 1e3:g} ms apart or back to back")  # fmt: skip
+    with ExitStack() as stack:
+        ours = Sidelog(sandbox.run_folder("calls/sidelog"))
+        stack.callback(ours.close)
+        wait_for_connection(ours)
+        inline = Inline(sandbox.run_folder("calls/inline"))
+        stack.callback(inline.close)
+        settled: dict[str, tuple[str, ...]] = {}
+
+        def add(label: str, our_call: Call, inline_call: Call, pace_s: float, goal: float | None = None) -> None:
+            progress(f"calls: {label}")
+            ours_us = _time(our_call, count, pace_s, pace)
+            ours.writer.flush(pictures=True, timeout_s=60.0)
+            few = max(10, count // 10) if pace_s == PICTURE_PACE_S else count
+            inline_us = _time(inline_call, few, pace_s, pace)
+            objections = settled[label] = tuple(ours.trouble())
+            for which, at_most in ((50, goal), (99, None)):
+                found.figures.append(
+                    Figure("calls", f"{label}, p{which}", "us", percentile(ours_us, which),
+                           inline=percentile(inline_us, which), goal=at_most, objections=objections)
+                )  # fmt: skip
+            found.raw[label] = {"sidelog_us": ours_us, "inline_us": inline_us, "pace_s": pace_s}
+
+        batches = [activations.layer1, activations.layer1.roll(1, 0)]
+        weights = np.random.default_rng(0).standard_normal(10_000).astype(np.float32)
+        picture = activations.crops[0].clamp(0, 1).contiguous()
+        layer1, layer2 = activations.layer1, activations.layer2
+        scalars = (lambda k: ours.scalar("loss", 0.5, k), lambda k: inline.scalar("loss", 0.5, k))
+        add("add_scalar", *scalars, SCALAR_PACE_S, SCALAR_GOAL_US)
+        add("add_scalar, back to back", *scalars, 0.0)
+        add(
+            "add_feature_map [16,64,56,56]",
+            lambda k: ours.feature_map("batch", batches[k % 2], k),
+            lambda k: inline.feature_map("batch", batches[k % 2], k),
+            PICTURE_PACE_S,
+            MAP_GOAL_US,
+        )
+        add(
+            "add_feature_map [64,56,56]",
+            lambda k: ours.feature_map("layer1", layer1[k % RING], k),
+            lambda k: inline.feature_map("layer1", layer1[k % RING], k),
+            PICTURE_PACE_S,
+        )
+        add(
+            "add_feature_map [128,28,28]",
+            lambda k: ours.feature_map("layer2", layer2[k % RING], k),
+            lambda k: inline.feature_map("layer2", layer2[k % RING], k),
+            PICTURE_PACE_S,
+        )
+        add(
+            "add_image [3,224,224]",
+            lambda k: ours.writer.add_image("image", picture, k),
+            lambda k: inline.writer.add_image("image", picture, k),
+            PICTURE_PACE_S,
+        )
+        add(
+            "add_histogram of 10,000",
+            lambda k: ours.writer.add_histogram("weights", weights, k),
+            lambda k: inline.writer.add_histogram("weights", weights, k),
+            PICTURE_PACE_S,
+        )
+    return found
+
+
+def _time(call: Call, count: int, pace_s: float, pace: Callable[[float], None]) -> list[float]:
+    """Microseconds in each call."""
+    now = time.perf_counter_ns
+    taken_us = []
+    for number in range(count):
+        if pace_s:
+            pace(pace_s)
+        begun = now()
+        call(number)
+        taken_us.append((now() - begun) / 1e3)
+    return taken_us

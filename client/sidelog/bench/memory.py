@@ -1,0 +1,113 @@
+"""Resident memory that the client adds to a training: two processes, one that logs and one that does not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sidelog.bench import training_process
+from sidelog.bench.activations import Activations
+from sidelog.bench.figures import Figure, Measurement
+from sidelog.bench.loggers import ARRIVAL_LIMIT_S
+from sidelog.bench.sandbox import Sandbox
+from sidelog_shared.errors import ConfigError
+from sidelog_shared.limits import MIB
+
+ADDED_GOAL_MB = 150.0
+GROWTH_GOAL_MB = 5.0
+"""Flat: a leak of one snapshot in a thousand steps would be 4 MB in the second half of 10,000."""
+EVENT_BYTES_PER_STEP = 300_000
+"""What two maps take in the event file, generously."""
+
+
+def measure_memory(
+    activations: Activations,
+    sandbox: Sandbox,
+    *,
+    steps: int,
+    step_ms: float,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Measurement:
+    """A scalar and two maps each step; both trainings at the same time, on the same tensors.
+
+    Args:
+        activations: what is logged.
+        sandbox: where.
+        steps: how many.
+        step_ms: their length; the daemon must keep up.
+        progress: told what is going on.
+
+    Raises:
+        ConfigError: not enough room on the disk for the event files.
+    """
+    import torch
+
+    needed = steps * EVENT_BYTES_PER_STEP
+    if needed > sandbox.free_bytes:
+        raise ConfigError(f"--memory-steps {steps:,} needs {needed / 1e9:.1f} GB for event files, got "
+                          f"{sandbox.free_bytes / 1e9:.1f} GB free: fewer steps, or --logdir on another disk")  # fmt: skip
+    folder = sandbox.run_folder("memory/sidelog")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    ring = folder.parent / "ring.pt"
+    torch.save((activations.layer1.cpu(), activations.layer2.cpu()), ring)
+    progress(f"memory: {steps:,} steps of {step_ms:g} ms in two processes")
+    processes = {arm: _start(arm, steps, step_ms, ring, folder) for arm in ("off", "sidelog")}
+    try:
+        said = {arm: _read(process) for arm, process in processes.items()}
+    finally:
+        for process in processes.values():
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        ring.unlink()
+    alone, logging = ([float(b) / MIB for b in said[arm]["rss_bytes"]] for arm in ("off", "sidelog"))  # type: ignore[attr-defined]
+    that = tuple(objections(said["sidelog"], steps))
+    found = Measurement("memory", f"a training in a process of its own, {steps:,} steps of {step_ms:g} ms")
+    found.figures = [
+        Figure("memory", "resident memory that the client adds, highest", "MB", max(logging) - max(alone),
+               goal=ADDED_GOAL_MB, objections=that),
+        Figure("memory", "its growth in the second half", "MB", second_half_growth(logging),
+               off=second_half_growth(alone), goal=GROWTH_GOAL_MB, objections=that),
+    ]  # fmt: skip
+    found.raw = {"off": said["off"], "sidelog": said["sidelog"], "steps": steps, "step_ms": step_ms}
+    return found
+
+
+def second_half_growth(samples: Sequence[float]) -> float:
+    """Median of the last tenth of the samples minus median of the tenth behind the middle."""
+    tenth = max(1, len(samples) // 10)
+    middle = len(samples) // 2
+    return float(np.median(samples[-tenth:]) - np.median(samples[middle : middle + tenth]))
+
+
+def objections(said: dict[str, object], steps: int) -> list[str]:
+    """Why what the logging process found does not count; empty if it does."""
+    found = [f"{said[name]:,} records {name}" for name in ("dropped", "lost", "rejected", "pending") if said[name]]
+    counts = said["counts"]
+    assert isinstance(counts, dict)
+    for tag in ("loss", "layer1", "layer2"):
+        if counts.get(tag, 0) != steps:
+            found.append(f"{counts.get(tag, 0):,} of {steps:,} records of {tag!r} are in the event files")
+    arrival_s = said["arrival_s"]
+    if not isinstance(arrival_s, float) or arrival_s > ARRIVAL_LIMIT_S:
+        found.append(f"the last record came later than {ARRIVAL_LIMIT_S:g} s after its call")
+    return found
+
+
+def _start(arm: str, steps: int, step_ms: float, ring: Path, folder: Path) -> subprocess.Popen[str]:
+    script = str(Path(training_process.__file__))
+    words = [sys.executable, script, arm, str(steps), str(step_ms), str(ring), str(folder)]
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
+
+def _read(process: subprocess.Popen[str]) -> dict[str, object]:
+    said, _ = process.communicate()
+    if process.returncode:
+        raise ConfigError(f"a training process of the bench ended with code {process.returncode}, see above")
+    words: dict[str, object] = json.loads(said.splitlines()[-1])
+    return words
