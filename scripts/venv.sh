@@ -64,8 +64,8 @@ install_project() {
         say "installing sidelog[$extras] with torch and torchvision into $venv: about 2 minutes (tail -f $log)"
     fi
     if ! "$venv/bin/python" -m pip install --disable-pip-version-check --editable "${root}[$extras]" >"$log" 2>&1; then
-        # pip says the cause first and where it met it last.
-        reason=$(sed -n 's/^.*ERROR: //p' "$log" | grep -v '^Failed to build' | tail -n 1)
+        # Where pip met the error it says last, in a line of its own kind: the cause stands above it.
+        reason=$(sed -n -e '/ERROR: Failed to build/d' -e 's/^.*ERROR: //p' "$log" | tail -n 1)
         fail "pip cannot install sidelog[$extras]: ${reason:-$(tail -n 1 "$log")} (all it said: $log)"
     fi
 }

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -32,8 +32,6 @@ from sidelog_shared.wakeup import Wakeup
 log = logging.getLogger("sidelog")
 
 FLUSH_TIMEOUT_S = 10.0
-NOBODY_ANSWERS_S = 5.0
-"""``flush()`` gives up after this long without any connection: it will not come back within its deadline either."""
 CHILD_EXIT_TIMEOUT_S = 3.0
 """Exit deadline of a process that multiprocessing started: its parent waits for it, and may kill it."""
 
@@ -141,9 +139,8 @@ class Connection:
             problem = self._delivery.problem_of(runs)
             if problem is not None:
                 raise problem
-            away_s = self._sender.away_s
-            if now - begun >= timeout_s or away_s >= min(NOBODY_ANSWERS_S, timeout_s):
-                raise self._too_late(now - begun, away_s)
+            if now - begun >= timeout_s or self._sender.is_hopeless:
+                raise self._too_late(now - begun)
             if show_progress and now - shown >= 1.0:
                 shown = now
                 log.warning("sidelog: writing the last %d records (%.0f s)", self.statistics().pending, now - begun)
@@ -157,13 +154,13 @@ class Connection:
                 f"{self.outbox.light_refused:,} calls were not taken because {self.where} was away for too long"
             )
 
-    def _too_late(self, waited_s: float, away_s: float) -> TransportError:
+    def _too_late(self, waited_s: float) -> TransportError:
         pending = self.statistics().pending
-        if away_s:
+        if not self._sender.is_live:
             why = self._sender.problem or f"no daemon answers at {self.where}"
             hint = ""
             if self.settings.endpoint:
-                hint = f": is it up? sidelog daemon --bind {self.settings.endpoint} --logdir DIR"
+                hint = f"; to start one: sidelog daemon --bind {self.settings.endpoint} --logdir DIR"
             return TransportError(f"{pending:,} records are not written: {why}{hint}")
         return TransportError(f"{pending:,} records are not written after {waited_s:.1f} s: {self.where} is slow")
 
@@ -198,10 +195,11 @@ class Connection:
 
     # The daemon
 
-    def _find_endpoint(self) -> str:
+    def _find_endpoint(self, gives_up: Callable[[], bool]) -> str:
         if self._rendezvous is None:
             return self.settings.endpoint
-        return launch.find_or_start(self._rendezvous, logdir=str(Path("runs").absolute())).endpoint
+        logdir = str(Path("runs").absolute())
+        return launch.find_or_start(self._rendezvous, logdir=logdir, gives_up=gives_up).endpoint
 
     def _daemon_lives(self) -> bool:
         return self._rendezvous is not None and is_held_by_someone(self._rendezvous.lock_file)

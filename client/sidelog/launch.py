@@ -9,6 +9,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from sidelog_shared.errors import DaemonStartError, MissingExtra
@@ -29,28 +30,31 @@ def find(rendezvous: Rendezvous) -> Ready | None:
     return ready if ready is not None and is_held_by_someone(rendezvous.lock_file) else None
 
 
-def find_or_start(rendezvous: Rendezvous, *, logdir: str, deadline_s: float = START_DEADLINE_S) -> Ready:
+def find_or_start(rendezvous: Rendezvous, *, logdir: str, gives_up: Callable[[], bool]) -> Ready:
     """The local daemon; started if there is none. However many processes call this at once, one daemon results.
+
+    Args:
+        rendezvous: where it is found.
+        logdir: its folder for runs that are given by name.
+        gives_up: asked now and then whether nobody waits any more.
 
     Raises:
         MissingExtra: the daemon's packages are not installed.
         DaemonStartError: it could not be started; carries its own last words.
     """
-    deadline = time.monotonic() + deadline_s
+    deadline = time.monotonic() + START_DEADLINE_S
     lock = FileLock(rendezvous.launch_lock_file)
     while True:
         ready = find(rendezvous)
         if ready is not None:
             return ready
-        if time.monotonic() >= deadline:
-            raise DaemonStartError(
-                f"the local daemon was not ready within {deadline_s:.0f} s; see {rendezvous.log_file}"
-            )
+        if time.monotonic() >= deadline or gives_up():
+            raise DaemonStartError(f"the local daemon was not ready in time; see {rendezvous.log_file}")
         # A lock that is held without a ready file belongs to a daemon on its way up or down: wait for it.
         if not is_held_by_someone(rendezvous.lock_file) and lock.try_acquire():
             try:
                 if find(rendezvous) is None and not is_held_by_someone(rendezvous.lock_file):
-                    ready = _start(rendezvous, logdir, deadline)
+                    ready = _start(rendezvous, logdir, lambda: time.monotonic() >= deadline or gives_up())
                     if ready is not None:
                         return ready
             finally:
@@ -58,7 +62,7 @@ def find_or_start(rendezvous: Rendezvous, *, logdir: str, deadline_s: float = ST
         time.sleep(_POLL_S)
 
 
-def _start(rendezvous: Rendezvous, logdir: str, deadline: float) -> Ready | None:
+def _start(rendezvous: Rendezvous, logdir: str, gives_up: Callable[[], bool]) -> Ready | None:
     if importlib.util.find_spec("sidelog_daemon") is None:
         raise MissingExtra("sidelog_daemon", "daemon", "the local daemon")
     read_fd, write_fd = os.pipe()
@@ -86,7 +90,7 @@ def _start(rendezvous: Rendezvous, logdir: str, deadline: float) -> Ready | None
         os.close(write_fd)
         write_fd = -1
         # The process forks and leaves at once: the daemon is nobody's child.
-        said = _read_until_closed(read_fd, deadline)
+        said = _read_until_closed(read_fd, gives_up)
         process.wait()
     finally:
         os.close(read_fd)
@@ -95,10 +99,10 @@ def _start(rendezvous: Rendezvous, logdir: str, deadline: float) -> Ready | None
     return _understand(said, rendezvous)
 
 
-def _read_until_closed(fd: int, deadline: float) -> bytes:
+def _read_until_closed(fd: int, gives_up: Callable[[], bool]) -> bytes:
     said = b""
-    while (left := deadline - time.monotonic()) > 0:
-        if select.select([fd], [], [], left)[0]:
+    while not gives_up():
+        if select.select([fd], [], [], _POLL_S)[0]:
             piece = os.read(fd, 65536)
             if not piece:
                 return said

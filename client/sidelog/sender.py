@@ -33,6 +33,10 @@ SILENT_S = 2.0
 PATIENT_S = 10.0
 """The same, where the daemon's lock shows that its process lives: a loaded machine, or a stopped process."""
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+NOBODY_ANSWERS_S = 5.0
+"""Without any connection for so long from the start on, there is no daemon to wait for."""
+HOPELESS_S = 0.5
+"""How long a closing connection tries all the same."""
 SEND_BUDGET_S = 0.02
 """So long it sends before it looks at replies again."""
 ZERO_COPY_BYTES = 64 * KIB
@@ -46,7 +50,8 @@ class Sender:
         delivery: the protocol's state; driven under ``lock``.
         outbox: what was called.
         lock: held while ``delivery`` is driven, here and by callers that open runs or ask for statistics.
-        find_endpoint: the daemon's endpoint; may take a second, and may start the daemon.
+        find_endpoint: gives the daemon's endpoint; may take a second, and may start the daemon; asks what it is
+            given whether to give up.
         daemon_lives: whether the daemon's process certainly lives, where that can be known.
         say: tells the user something, once per text.
     """
@@ -58,7 +63,7 @@ class Sender:
         *,
         wakeup: Wakeup,
         lock: threading.Lock,
-        find_endpoint: Callable[[], str],
+        find_endpoint: Callable[[Callable[[], bool]], str],
         daemon_lives: Callable[[], bool],
         say: Callable[[str], None],
     ) -> None:
@@ -69,11 +74,15 @@ class Sender:
         self._find_endpoint = find_endpoint
         self._daemon_lives = daemon_lives
         self._say = say
+        self._endpoint = ""
         self._socket: zmq.Socket[bytes] | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._stop_by: float | None = None
+        self._stop_after_s = 0.0
         self._paused = threading.Lock()
         self._tries = 0
+        self._was_live = False
+        self._hopeless = False
         self._retry_at = 0.0
         self._heard_at = 0.0
         self._pinged_at: float | None = None
@@ -87,13 +96,23 @@ class Sender:
         self._thread.start()
 
     @property
-    def away_s(self) -> float:
-        """Seconds since there was a working connection; 0 while there is one."""
-        return 0.0 if self._delivery.phase is Phase.LIVE else time.monotonic() - self._away_since
+    def is_live(self) -> bool:
+        """Whether records flow."""
+        return self._delivery.phase is Phase.LIVE
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether waiting will not help: there never was a daemon, or it cannot be started, or is another version."""
+        if self._delivery.phase is Phase.LIVE:
+            return False
+        if self._hopeless or self._delivery.failure is not None:
+            return True
+        return not self._was_live and time.monotonic() - self._away_since > NOBODY_ANSWERS_S
 
     def stop(self, deadline_s: float) -> None:
         """Settle what is left until the deadline, say goodbye, end the thread. Idempotent."""
         if self._stop_by is None:
+            self._stop_after_s = deadline_s
             self._stop_by = time.monotonic() + deadline_s
         self._wakeup.wake()
         self._thread.join(deadline_s + 5.0)
@@ -134,7 +153,7 @@ class Sender:
         self._retry_at = now + BACKOFF_S[min(self._tries, len(BACKOFF_S) - 1)]
         self._tries += 1
         try:
-            endpoint = self._find_endpoint()
+            endpoint = self._find_endpoint(self._gives_up)
         except SidelogError as error:
             self._fail(error)
             return
@@ -147,16 +166,22 @@ class Sender:
         socket.setsockopt(zmq.RCVHWM, 256)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         socket.connect(endpoint)
+        self._endpoint = endpoint
         self._socket = socket
         self._greeted_at = self._heard_at = now
         self._pinged_at = None
         with self._lock:
             self._delivery.connected()
 
+    def _gives_up(self) -> bool:
+        """Whether looking for a daemon has become pointless: the deadline of a closing connection has passed."""
+        return self._stop_by is not None and time.monotonic() >= self._stop_by
+
     def _fail(self, error: SidelogError) -> None:
         self.problem = error
         self._say(f"nothing is written for now: {error}")
         if isinstance(error, MissingExtra):
+            self._hopeless = True
             self._retry_at = float("inf")  # no retry installs a package
         with self._lock:
             self._delivery.fail_flushes(error)
@@ -226,6 +251,7 @@ class Sender:
         phase = self._delivery.phase
         if phase is Phase.LIVE:
             self._tries = 0
+            self._was_live = True
             self._away_since = now
             self.problem = self._delivery.failure
         if self._socket is None:
@@ -233,7 +259,6 @@ class Sender:
         if phase is Phase.AWAY:
             # The daemon said that it goes, or that it does not know us: a new connection finds what there is.
             self._disconnect()
-            self._retry_at = now
             return
         if phase is Phase.GREETING:
             if now - self._greeted_at > 1.0:
@@ -249,21 +274,19 @@ class Sender:
         if silent_since is not None and now - silent_since > SILENT_S:
             if self._daemon_lives() and now - silent_since < PATIENT_S:
                 return
-            if not isinstance(self._delivery.failure, TransportError):
-                self.problem = self._delivery.failure or TransportError("the daemon does not answer")
-            self._away(now)
-
-    def _away(self, now: float) -> None:
-        self._disconnect()
-        self._retry_at = now
-        with self._lock:
-            self._delivery.disconnected()
+            if self._delivery.failure is None:
+                self.problem = TransportError(f"no daemon answers at {self._endpoint}")
+                what = "what is logged is kept and sent again" if self._was_live else "nothing is written for now"
+                self._say(f"{what}: {self.problem}")
+            self._disconnect()
+            with self._lock:
+                self._delivery.disconnected()
 
     def _is_over(self, now: float) -> bool:
         """Whether the closing connection has nothing left to wait for."""
         assert self._stop_by is not None
         phase = self._delivery.phase
-        if now >= self._stop_by:
+        if now >= self._stop_by or (self.is_hopeless and now >= self._stop_by - self._stop_after_s + HOPELESS_S):
             return True
         if phase is Phase.LIVE and not self._delivery.busy:
             with self._lock:

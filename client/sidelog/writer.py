@@ -427,15 +427,16 @@ class SummaryWriter:
             return
         connection = recorder.connection
         deadline_s = self._settings.exit_timeout_s if timeout_s is None else timeout_s
-        until = time.monotonic() + deadline_s
+        goodbye_s = 1.0
         try:
+            begun = time.monotonic()
             connection.flush(recorder.runs, pictures=True, timeout_s=deadline_s, show_progress=True)
+            goodbye_s = max(goodbye_s, deadline_s - (time.monotonic() - begun))
         finally:
             self._closed_statistics = connection.statistics()
             for run in recorder.runs:
                 connection.close_run(run)
-            # One second at least for the goodbye, which lets go of the run's folder.
-            disconnect(connection, max(1.0, until - time.monotonic()))
+            disconnect(connection, goodbye_s)  # lets go of the run's folder
 
     def statistics(self) -> Statistics:
         """What became of the records of this process so far; of all writers that share this writer's daemon.

@@ -28,7 +28,6 @@ def measure_calls(
     sandbox: Sandbox,
     *,
     count: int,
-    pace: Callable[[float], None],
     progress: Callable[[str], None] = lambda _: None,
 ) -> Measurement:
     """Time single calls with :func:`time.perf_counter_ns`, whose own 0.1 us are included.
@@ -37,7 +36,6 @@ def measure_calls(
         activations: what is logged.
         sandbox: where.
         count: calls of each kind; inline pictures a tenth.
-        pace: lets so many seconds pass between two calls.
         progress: told what is going on.
     """
     found = Measurement("calls", f"one call in the caller, {count:,} of each; pictures {PICTURE_PACE_S * 1e3:g} ms "
@@ -48,15 +46,14 @@ def measure_calls(
         wait_for_connection(ours)
         inline = Inline(sandbox.run_folder("calls/inline"))
         stack.callback(inline.close)
-        settled: dict[str, tuple[str, ...]] = {}
 
         def add(label: str, our_call: Call, inline_call: Call, pace_s: float, goal: float | None = None) -> None:
             progress(f"calls: {label}")
-            ours_us = _time(our_call, count, pace_s, pace)
+            ours_us = _time(our_call, count, pace_s)
             ours.writer.flush(pictures=True, timeout_s=60.0)
             few = max(10, count // 10) if pace_s == PICTURE_PACE_S else count
-            inline_us = _time(inline_call, few, pace_s, pace)
-            objections = settled[label] = tuple(ours.trouble())
+            inline_us = _time(inline_call, few, pace_s)
+            objections = tuple(ours.trouble())
             for which, at_most in ((50, goal), (99, None)):
                 found.figures.append(
                     Figure("calls", f"{label}, p{which}", "us", percentile(ours_us, which),
@@ -105,13 +102,13 @@ def measure_calls(
     return found
 
 
-def _time(call: Call, count: int, pace_s: float, pace: Callable[[float], None]) -> list[float]:
+def _time(call: Call, count: int, pace_s: float) -> list[float]:
     """Microseconds in each call."""
     now = time.perf_counter_ns
     taken_us = []
     for number in range(count):
         if pace_s:
-            pace(pace_s)
+            time.sleep(pace_s)
         begun = now()
         call(number)
         taken_us.append((now() - begun) / 1e3)

@@ -42,7 +42,7 @@ def measure_daemon(
         daemon = sandbox.daemon()
         idle_mb = _resident_mb(daemon)
         wait_for_connection(ours)
-        ours.tail._keep_pictures = COMPARED_PICTURES
+        ours.tail.keep_pictures = COMPARED_PICTURES
         progress(f"daemon: {maps:,} maps")
         before_s, own_s = cpu_s(daemon), time.process_time()
         peak_mb = 0.0

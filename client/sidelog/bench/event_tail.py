@@ -29,14 +29,15 @@ class EventTail:
     Attributes:
         counts: values per tag so far.
         last_step: step of the newest value per tag.
-        pictures: the newest PNGs, up to ``keep_pictures``.
+        keep_pictures: how many of the newest PNGs to keep.
+        pictures: those.
     """
 
-    def __init__(self, folder: Path, *, keep_pictures: int = 0) -> None:
+    def __init__(self, folder: Path) -> None:
         self.counts: Counter[str] = Counter()
         self.last_step: dict[str, int] = {}
         self.pictures: list[bytes] = []
-        self._keep_pictures = keep_pictures
+        self.keep_pictures = 0
         self._folder = folder
         self._offsets: dict[Path, int] = {}
 
@@ -69,9 +70,9 @@ class EventTail:
         for value in event.summary.value:
             self.counts[value.tag] += 1
             self.last_step[value.tag] = event.step
-            if self._keep_pictures and value.HasField("image"):
+            if self.keep_pictures and value.HasField("image"):
                 self.pictures.append(value.image.encoded_image_string)
-                del self.pictures[: -self._keep_pictures]
+                del self.pictures[: -self.keep_pictures]
 
 
 def _records(file: BinaryIO, path: Path) -> Iterator[bytes]:

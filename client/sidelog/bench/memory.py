@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from sidelog.bench import training_process
 from sidelog.bench.activations import Activations
+from sidelog.bench.event_tail import EventTail
 from sidelog.bench.figures import Figure, Measurement
 from sidelog.bench.loggers import ARRIVAL_LIMIT_S
 from sidelog.bench.sandbox import Sandbox
@@ -21,6 +24,7 @@ from sidelog_shared.limits import MIB
 ADDED_GOAL_MB = 150.0
 GROWTH_GOAL_MB = 5.0
 """Flat: a leak of one snapshot in a thousand steps would be 4 MB in the second half of 10,000."""
+TAGS = ("loss", "layer1", "layer2")
 EVENT_BYTES_PER_STEP = 300_000
 """What two maps take in the event file, generously."""
 
@@ -58,13 +62,15 @@ def measure_memory(
     progress(f"memory: {steps:,} steps of {step_ms:g} ms in two processes")
     processes = {arm: _start(arm, steps, step_ms, ring, folder) for arm in ("off", "sidelog")}
     try:
+        seen = _watch(processes["sidelog"], EventTail(folder), steps)
         said = {arm: _read(process) for arm, process in processes.items()}
     finally:
         for process in processes.values():
             if process.poll() is None:
                 process.kill()
-                process.wait()
+            process.communicate()
         ring.unlink()
+    said["sidelog"] |= seen
     alone, logging = ([float(b) / MIB for b in said[arm]["rss_bytes"]] for arm in ("off", "sidelog"))  # type: ignore[attr-defined]
     that = tuple(objections(said["sidelog"], steps))
     found = Measurement("memory", f"a training in a process of its own, {steps:,} steps of {step_ms:g} ms")
@@ -90,7 +96,7 @@ def objections(said: dict[str, object], steps: int) -> list[str]:
     found = [f"{said[name]:,} records {name}" for name in ("dropped", "lost", "rejected", "pending") if said[name]]
     counts = said["counts"]
     assert isinstance(counts, dict)
-    for tag in ("loss", "layer1", "layer2"):
+    for tag in TAGS:
         if counts.get(tag, 0) != steps:
             found.append(f"{counts.get(tag, 0):,} of {steps:,} records of {tag!r} are in the event files")
     arrival_s = said["arrival_s"]
@@ -102,7 +108,23 @@ def objections(said: dict[str, object], steps: int) -> list[str]:
 def _start(arm: str, steps: int, step_ms: float, ring: Path, folder: Path) -> subprocess.Popen[str]:
     script = str(Path(training_process.__file__))
     words = [sys.executable, script, arm, str(steps), str(step_ms), str(ring), str(folder)]
-    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _watch(process: subprocess.Popen[str], tail: EventTail, steps: int) -> dict[str, object]:
+    """Read the event files as they grow, until the last record stands there; then tell the process to go on."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    last = dict.fromkeys(TAGS, steps - 1)
+    while not select.select([process.stdout], [], [], 0.0)[0]:
+        tail.wait_for(last, deadline_s=0.2)
+    said = process.stdout.readline()
+    arrived = tail.wait_for(last, deadline_s=10.0)
+    arrival_s = time.time() - json.loads(said)["last_call_at"] if said and arrived is not None else None
+    if said:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    return {"arrival_s": arrival_s, "counts": dict(tail.counts)}
 
 
 def _read(process: subprocess.Popen[str]) -> dict[str, object]:

@@ -17,9 +17,7 @@ CONSTRUCTOR_GOAL_MS = 50.0
 READY_GOAL_S = 1.0
 
 
-def measure_start(
-    logdir: Path | None, *, times: int, progress: Callable[[str], None] = lambda _: None
-) -> Measurement:
+def measure_start(logdir: Path | None, *, times: int, progress: Callable[[str], None] = lambda _: None) -> Measurement:
     """Construct a writer where no daemon runs, several times; imports are done already.
 
     Args:

@@ -6,8 +6,6 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 from receptions import Client, make_reception, picture, scalars, text
 
 from sidelog_daemon.actions import (
@@ -28,7 +26,7 @@ from sidelog_daemon.reception import DEAD_AFTER_S, SILENT_AFTER_S, Reception
 from sidelog_shared import replies, requests
 from sidelog_shared.frames import MessageKind, pack, unpack
 from sidelog_shared.limits import MIB, Limits
-from sidelog_shared.records import End, Lane, Refusal, RunMarks, Worker
+from sidelog_shared.records import End, Lane, Refusal, RunMarks
 
 LOGDIR = Path("/logdir")
 
@@ -557,67 +555,3 @@ class TestDraining:
         (goodbye,) = client.take(client.reception.farewell())
         assert isinstance(goodbye, replies.Goodbye)
         assert goodbye.status.lanes[Lane.PICTURE].settled.through == 1
-
-
-def garbage() -> st.SearchStrategy[list[bytes]]:
-    """From bare noise to messages that are nearly right."""
-    values = st.recursive(
-        st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=5) | st.binary(max_size=5),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-        max_leaves=6,
-    )  # fmt: skip
-    names = st.sampled_from(
-        ["lane", "seq", "run", "kind", "tag", "step", "wall", "options", "buffers", "path", "count", "series",
-         "buffer", "offset", "worker", "features", "next_seq"]
-    )  # fmt: skip
-    likely = st.sampled_from(["light", "picture", "map", 1, 2, 3, 0.5, [[24, [1], "frame", "raw"]], [[1, "loss"]]])
-    headers = st.dictionaries(names, likely | values, max_size=12)
-    messages = st.builds(
-        lambda kind, epoch, header, buffers: [bytes(frame) for frame in pack(kind, epoch, header, buffers)],
-        st.sampled_from(MessageKind),
-        st.integers(0, 3),
-        headers,
-        st.lists(st.binary(max_size=16), max_size=5),
-    )
-
-    @st.composite
-    def mutated(draw: st.DrawFn) -> list[bytes]:
-        frames = draw(messages)
-        index = draw(st.integers(0, len(frames) - 1))
-        frame = bytearray(frames[index])
-        if frame:
-            frame[draw(st.integers(0, len(frame) - 1))] = draw(st.integers(0, 255))
-        return [*frames[:index], bytes(frame), *frames[index + 1 :]]
-
-    return st.lists(st.binary(max_size=40), max_size=20) | messages | mutated()
-
-
-@given(st.lists(garbage(), min_size=1, max_size=8), st.booleans())
-@example([[bytes(frame) for frame in requests.Bye().frames(1)]], True)
-def test_nothing_that_a_client_sends_raises_or_reaches_another_worker(
-    messages: list[list[bytes]], from_a_stranger: bool
-) -> None:
-    reception = make_reception(LOGDIR)
-    bystander = Client(reception, id="b" * 16, peer=b"bystander")
-    bystander.hello()
-    bystander.open()
-    bystander.say(scalars(1, 3))
-    before = bystander.state().to_map()
-    bystander.asked.clear()
-    client = Client(reception, peer=b"noise")
-    if not from_a_stranger:
-        client.hello()
-        client.open()
-        client.asked.clear()
-    for frames in messages:
-        actions = reception.feed(client.peer, frames, 0.0)
-        for action in actions:
-            if isinstance(action, Send):
-                assert action.peer == client.peer
-                assert replies.read_reply(unpack(action.frames, max_bytes=MIB)) is not None
-            elif not isinstance(action, Commit):
-                assert action.worker != bystander.id
-    assert bystander.state().to_map() == before
-    bystander.say(scalars(4, 1))
-    assert bystander.written_seqs()[Lane.LIGHT] == [4]
-    assert Worker("b" * 16, "host", 4711) in reception.workers

@@ -107,7 +107,7 @@ class TestOuterForm:
                 LimitExceeded,
                 "header is 65,537 bytes, limit 65,536 (limits.MAX_HEADER_BYTES)",
             ),
-            ([GOOD_PREFIX, b"\xc1", bytes(MIB), b"!"], LimitExceeded, "has 1,048,577 bytes of buffers, limit 1,048,576"),
+            ([GOOD_PREFIX, b"\xc1", bytes(MIB), b"!"], LimitExceeded, "1,048,577 bytes of buffers, limit 1,048,576"),
             ([GOOD_PREFIX, b"\xc1"], MalformedHeader, "header is not msgpack: "),
             ([GOOD_PREFIX, b"\x81\xa1a\xa1\xff"], MalformedHeader, "header is not msgpack: "),
             ([GOOD_PREFIX, b"\x80\x80"], MalformedHeader, "header is not msgpack: "),

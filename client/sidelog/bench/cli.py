@@ -1,0 +1,202 @@
+"""The command ``sidelog bench``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sidelog_shared.errors import ConfigError, MissingExtra, SidelogError
+
+if TYPE_CHECKING:
+    from sidelog.bench.activations import Activations
+    from sidelog.bench.figures import Measurement
+    from sidelog.bench.sandbox import Sandbox
+
+PARTS = ("start", "calls", "device", "cpu", "launch", "daemon", "memory")
+_NEEDED = ("torch", "torchvision", "tensorboardX", "crc32c", "psutil", "sklearn", "PIL", "sidelog_daemon")
+_QUICK = {
+    "pairs": 2, "block_steps": 5, "launch_steps": 20, "step_ms": 20.0, "calls": 40, "maps": 40, "starts": 1,
+    "memory_steps": 100,
+}  # fmt: skip
+"""What ``--quick`` takes where nothing is given."""
+_ACCURATE = {
+    "pairs": 30, "block_steps": 20, "launch_steps": 200, "step_ms": 50.0, "calls": 1000, "maps": 1000, "starts": 5,
+    "memory_steps": 10_000,
+}  # fmt: skip
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print the table, write what was asked for.
+
+    Returns:
+        0 when it ran, whatever it found; 2 for an argument that cannot be, 3 for a missing package.
+    """
+    options = _parse(arguments)
+    try:
+        _check_packages(plot=options.plot is not None)
+        return _run(options)
+    except MissingExtra as error:
+        return _fail(error, 3)
+    except ConfigError as error:
+        return _fail(error, 2)
+    except SidelogError as error:
+        return _fail(error, 1)
+
+
+def _run(options: argparse.Namespace) -> int:
+    import torch
+
+    from sidelog.bench import report
+    from sidelog.bench.activations import make_activations
+    from sidelog.bench.machine import machine, versions
+
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device is cuda, which torch does not find here: expected cpu")
+    for file in (options.json, options.plot):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise ConfigError(f"{file} is in a folder that is not there, expected one that is")
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    where, what = machine(options.device), versions()
+    _progress("activations: resnet18 over two photographs")
+    activations = make_activations(options.seed)
+    found = [_measure(part, options, activations) for part in PARTS if part in options.only]
+    _progress("")
+    print(report.render(found, where, what))
+    if options.json is not None:
+        settings = {name: value for name, value in vars(options).items() if name not in ("json", "plot", "logdir")}
+        whole = report.to_map(found, machine=where, versions=what, settings=settings)
+        options.json.write_text(json.dumps(whole, indent=1) + "\n")
+    if options.plot is not None:
+        from sidelog.bench.plot import plot
+
+        plot(found, options.plot)
+    return 0
+
+
+def _measure(part: str, options: argparse.Namespace, activations: Activations) -> Measurement:
+    from sidelog.bench.sandbox import Sandbox
+
+    if part == "start":
+        from sidelog.bench.start import measure_start
+
+        return measure_start(options.logdir, times=options.starts, progress=_progress)
+    there = activations.to(options.device)
+    with Sandbox(options.logdir) as sandbox:
+        if part == "calls":
+            from sidelog.bench.calls import measure_calls
+
+            return measure_calls(there, sandbox, count=options.calls, progress=_progress)
+        if part == "daemon":
+            from sidelog.bench.daemon_cost import measure_daemon
+
+            return measure_daemon(there, sandbox, maps=options.maps, progress=_progress)
+        if part == "memory":
+            from sidelog.bench.memory import measure_memory
+
+            return measure_memory(
+                activations, sandbox, steps=options.memory_steps, step_ms=options.memory_step_ms, progress=_progress
+            )
+        return _measure_workload(part, options, activations, sandbox=sandbox)
+
+
+def _measure_workload(
+    part: str, options: argparse.Namespace, activations: Activations, *, sandbox: Sandbox
+) -> Measurement:
+    from sidelog.bench.blocks import Schedule, run_blocks
+    from sidelog.bench.slowdown import measure_slowdown
+    from sidelog.bench.workloads import Device, Launch, Network, Workload
+
+    makers: dict[str, Callable[[], Workload]] = {
+        "device": lambda: Device(options.step_ms / 1e3, activations.to(options.device)),
+        "cpu": lambda: Network(activations, options.seed),
+        "launch": lambda: Launch(activations.to(options.device)),
+    }
+    steps = options.launch_steps if part == "launch" else options.block_steps
+    workload = makers[part]()
+    schedule = Schedule(options.pairs, steps, min(steps, options.block_steps))
+    return measure_slowdown(workload, run_blocks(workload, schedule, sandbox, progress=_progress))
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="sidelog bench",
+        description="Measure what logging costs: the same loop without logging, with inline tensorboardX and "
+        "make_grid, and with sidelog, in alternating blocks of one run. docs/benchmarks.md says how.",
+    )
+    add = parser.add_argument
+    add("--only", type=_parts, default=PARTS, metavar="PARTS",
+        help=f"some of {','.join(PARTS)} (default: all)")  # fmt: skip
+    add("--quick", action="store_true", help="under a minute: shows that it works, measures nothing well")
+    add("--pairs", type=_count, help="pairs of blocks for each loop (default: 30)")
+    add("--block-steps", type=_count, help="steps of a block (default: 20)")
+    add("--launch-steps", type=_count,
+        help="the same for the launch-bound loop, whose steps are short (default: 200)")  # fmt: skip
+    add("--step-ms", type=_positive, help="how long the device is busy (default: 50)")
+    add("--calls", type=_count, help="calls of each kind (default: 1000)")
+    add("--maps", type=_count, help="maps into the daemon (default: 1000)")
+    add("--starts", type=_count, help="starts of a daemon (default: 5)")
+    add("--memory-steps", type=_count, help="steps for the memory (default: 10,000; 2 GB on disk meanwhile)")
+    add("--memory-step-ms", type=_positive, default=15.0, help="their length (default: %(default)s)")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="where the tensors are (default: %(default)s)")
+    add("--threads", type=_count, help="torch.set_num_threads (default: torch's own)")
+    add("--seed", type=int, default=0, help="of weights, crops and noise (default: %(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write every figure and block there")
+    add("--plot", type=Path, metavar="FILE", help="draw the pairs there, as PNG or by the file's ending")
+    add("--logdir", type=Path, metavar="DIR", help="keep the event files there (default: they are removed)")
+    options = parser.parse_args(arguments)
+    for name, value in (_QUICK if options.quick else _ACCURATE).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    if options.maps < 4:
+        parser.error(f"--maps is {options.maps}, expected at least 4")
+    if options.logdir is not None:
+        options.logdir = options.logdir.absolute()
+    return options
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
+    unknown = [part for part in chosen if part not in PARTS]
+    if unknown or not chosen:
+        raise argparse.ArgumentTypeError(f"{text!r} names {', '.join(unknown) or 'nothing'}, expected some of "
+                                         f"{','.join(PARTS)}")  # fmt: skip
+    return chosen
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected milliseconds above 0")
+    return value
+
+
+def _check_packages(*, plot: bool) -> None:
+    for package in (*_NEEDED, *(["matplotlib"] if plot else [])):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtra(package, "bench", "sidelog bench")
+
+
+def _progress(text: str) -> None:
+    """One line that overwrites itself, where a person looks; nothing in a log file."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _fail(error: Exception, code: int) -> int:
+    print(f"sidelog bench: {error}", file=sys.stderr)
+    return code

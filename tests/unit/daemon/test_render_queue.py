@@ -1,0 +1,200 @@
+"""What waits for the renderer: who goes when it is full, whose turn it is, and what stays in order."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+
+from hypothesis import given
+from hypothesis import strategies as st
+from receptions import picture
+
+from sidelog_daemon import render_queue
+from sidelog_daemon.render_queue import Job, RenderQueue
+from sidelog_shared.records import Lane
+
+
+def job(
+    seq: int, worker: str = "w", *, tag: str = "map", size: int = 10, lane: Lane = Lane.PICTURE, run: int = 1
+) -> Job:
+    return Job(worker, picture(seq, tag=tag, size=size, lane=lane, run=run))
+
+
+def seqs(jobs: list[Job]) -> list[int]:
+    return [one.record.seq for one in jobs]
+
+
+def take(queue: RenderQueue) -> Job:
+    taken = queue.get()
+    assert taken is not None
+    return taken
+
+
+def take_all(queue: RenderQueue) -> list[Job]:
+    taken = []
+    while not queue.empty:
+        taken.append(take(queue))
+        queue.done(taken[-1])
+    return taken
+
+
+class TestWhenFull:
+    def test_the_oldest_picture_of_the_same_tag_goes(self) -> None:
+        queue = RenderQueue(30)
+        for one in (job(1, tag="a"), job(2, tag="b"), job(3, tag="b")):
+            assert queue.put(one) == []
+        assert seqs(queue.put(job(4, tag="b"))) == [2]
+        assert seqs(take_all(queue)) == [1, 3, 4]
+
+    def test_a_tag_of_another_run_is_another_tag(self) -> None:
+        queue = RenderQueue(20)
+        queue.put(job(1, run=1))
+        queue.put(job(2, run=2))
+        assert seqs(queue.put(job(3, run=2))) == [2]
+
+    def test_else_the_oldest_of_the_worker_that_holds_the_most(self) -> None:
+        queue = RenderQueue(50)
+        queue.put(job(1, "modest", tag="a"))
+        for seq in (2, 3, 4, 5):
+            queue.put(job(seq, "greedy", tag=f"b{seq}"))
+        dropped = queue.put(job(6, "modest", tag="c"))
+        assert [(one.worker, one.record.seq) for one in dropped] == [("greedy", 2)]
+
+    def test_several_go_for_a_large_one(self) -> None:
+        queue = RenderQueue(30)
+        for seq in (1, 2, 3):
+            queue.put(job(seq))
+        assert seqs(queue.put(job(4, size=25))) == [1, 2, 3]
+        assert queue.held_bytes == 25
+
+    def test_one_that_is_larger_than_the_budget_goes_itself(self) -> None:
+        queue = RenderQueue(30)
+        assert seqs(queue.put(job(1, size=31))) == [1]
+        assert queue.empty
+
+    def test_the_heavy_lane_is_never_dropped(self) -> None:
+        queue = RenderQueue(20)
+        for seq in (1, 2, 3):
+            assert queue.put(job(seq, lane=Lane.HEAVY)) == []
+        assert seqs(queue.put(job(4))) == [4]
+        assert seqs(take_all(queue)) == [1, 2, 3]
+
+    def test_what_is_being_rendered_counts_until_it_is_done(self) -> None:
+        queue = RenderQueue(20)
+        queue.put(job(1, size=20))
+        rendering = take(queue)
+        assert seqs(queue.put(job(2))) == [2]
+        queue.done(rendering)
+        assert queue.put(job(3)) == []
+        assert queue.held_bytes == 10
+
+    def test_items_are_bounded_too(self, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+        monkeypatch.setattr(render_queue, "MAX_ITEMS", 2)
+        queue = RenderQueue(1000)
+        queue.put(job(1))
+        queue.put(job(2))
+        assert seqs(queue.put(job(3))) == [1]
+
+
+class TestTurns:
+    def test_go_round_the_workers(self) -> None:
+        queue = RenderQueue(1000)
+        for seq in (1, 2, 3, 4):
+            queue.put(job(seq, "flood", tag=f"t{seq}"))
+        queue.put(job(11, "x"))
+        queue.put(job(12, "x"))
+        queue.put(job(21, "y"))
+        assert seqs(take_all(queue)) == [1, 11, 21, 2, 12, 3, 4]
+
+    def test_one_render_in_flight_keeps_a_tag_in_order(self) -> None:
+        queue = RenderQueue(1000)
+        for seq, tag in ((1, "a"), (2, "a"), (3, "b"), (4, "a")):
+            queue.put(job(seq, tag=tag))
+        first, other = take(queue), take(queue)
+        assert seqs([first, other]) == [1, 3]  # 2 waits for 1, 3 does not
+        queue.done(first)
+        assert seqs([take(queue)]) == [2]
+
+    def test_the_heavy_lane_is_in_order_over_all_its_tags(self) -> None:
+        queue = RenderQueue(1000)
+        queue.put(job(1, tag="a", lane=Lane.HEAVY))
+        queue.put(job(2, tag="b", lane=Lane.HEAVY))
+        queue.put(job(3, tag="b"))
+        queue.put(job(1, "other", tag="a", lane=Lane.HEAVY))
+        assert [(one.worker, one.record.seq) for one in (take(queue), take(queue), take(queue))] == [
+            ("w", 1),
+            ("other", 1),
+            ("w", 3),
+        ]
+
+
+def test_jobs_of_no_bytes_are_jobs_like_others() -> None:
+    queue = RenderQueue(100)
+    queue.put(job(1, size=0))
+    queue.put(job(2, size=0, tag="b"))
+    assert seqs(take_all(queue)) == [1, 2]
+    assert queue.held_bytes == 0
+
+
+def test_a_closed_queue_lets_everybody_go() -> None:
+    queue = RenderQueue(100)
+    got: list[Job | None] = []
+    threads = [threading.Thread(target=lambda: got.append(queue.get()), name="sidelog-test") for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    queue.close()
+    for thread in threads:
+        thread.join(10)
+    assert got == [None, None, None]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["put", "put", "get", "done"]),
+            st.sampled_from("xyz"),
+            st.sampled_from("ab"),
+            st.integers(0, 12),
+            st.sampled_from([Lane.PICTURE, Lane.PICTURE, Lane.HEAVY]),
+        ),
+        max_size=80,
+    )
+)
+def test_nothing_is_lost_and_nothing_overtakes(steps: list[tuple[str, str, str, int, Lane]]) -> None:
+    budget = 40
+    queue = RenderQueue(budget)
+    put: list[Job] = []
+    dropped: list[Job] = []
+    order: dict[object, list[int]] = defaultdict(list)
+    rendering: list[Job] = []
+    taken = 0
+
+    def get() -> None:
+        nonlocal taken
+        one = queue._next()  # as get() does, but without waiting where everything is in flight
+        if one is not None:
+            queue._items -= 1
+            queue._rendering.add(one.series)
+            assert all(one.series != other.series for other in rendering)
+            order[one.series].append(one.record.seq)
+            rendering.append(one)
+            taken += 1
+
+    for what, worker, tag, size, lane in steps:
+        if what == "put":
+            put.append(job(len(put) + 1, worker, tag=tag, size=size, lane=lane))
+            dropped += queue.put(put[-1])
+        elif what == "get":
+            get()
+        elif rendering:
+            queue.done(rendering.pop(size % len(rendering)))
+        heavy = sum(one.record.nbytes for one in put if one.record.lane is Lane.HEAVY)
+        assert 0 <= queue.held_bytes <= budget + heavy
+    while not queue.empty:
+        get()
+        queue.done(rendering.pop())
+    assert taken + len(dropped) == len(put)
+    assert len(set(map(id, dropped))) == len(dropped)
+    assert all(one.record.lane is Lane.PICTURE for one in dropped)
+    assert all(numbers == sorted(numbers) for numbers in order.values())
+    assert queue.held_bytes == 0

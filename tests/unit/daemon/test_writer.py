@@ -1,0 +1,332 @@
+"""The writer thread with real files: nothing settles before it stands, and one bad folder harms no other."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from receptions import picture, scalars, text
+
+from event_files import read_run
+from processes import wait_until
+from sidelog_daemon import writer as writer_module
+from sidelog_daemon.actions import (
+    CloseRun,
+    Commit,
+    OpenRun,
+    Outcome,
+    Rejected,
+    RunClosed,
+    RunOpened,
+    RunRefused,
+    Settled,
+    WriteScalars,
+    WriteText,
+)
+from sidelog_daemon.sink import RunDirectory
+from sidelog_daemon.sink.summaries import scalar_event
+from sidelog_daemon.writer import EventWriter, WriteRendered
+from sidelog_shared.intervals import IntervalSet
+from sidelog_shared.records import End, Lane, Refusal, RunMarks
+
+W = "a" * 16
+NOTE = b'{"endpoint":"ipc:///tmp/me.sock"}'
+
+
+class Outcomes:
+    """What the writer reports."""
+
+    def __init__(self) -> None:
+        self.all: list[Outcome] = []
+
+    def of(self, kind: type[Outcome]) -> list[Outcome]:
+        return [outcome for outcome in list(self.all) if isinstance(outcome, kind)]
+
+    def settled(self, worker: str = W, lane: Lane = Lane.LIGHT) -> list[int]:
+        return list(
+            IntervalSet(
+                one
+                for outcome in list(self.all)
+                if isinstance(outcome, Settled) and (outcome.worker, outcome.lane) == (worker, lane)
+                for one in outcome.ranges
+            )
+        )
+
+
+@pytest.fixture
+def outcomes() -> Outcomes:
+    return Outcomes()
+
+
+@pytest.fixture
+def writer(outcomes: Outcomes) -> Iterator[EventWriter]:
+    one = EventWriter(owner_note=NOTE, report=outcomes.all.append)
+    one.start()
+    yield one
+    one.stop(10)
+    assert one.failure is None
+
+
+def write(writer: EventWriter, first: int, count: int, *, run: int = 1, worker: str = W) -> None:
+    columns = scalars(first, count, run=run).columns
+    writer.submit(WriteScalars(worker, columns, ((0, count - 1),)))
+
+
+def rendered(seq: int, *, tag: str = "map", recipe: str = "", worker: str = W) -> WriteRendered:
+    return WriteRendered(worker, picture(seq, tag=tag), scalar_event(tag, float(seq), seq, 0.0), recipe)
+
+
+class FullDisk:
+    """Stands for ``os.write`` below one folder; takes nothing while ``full``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.full = False
+        self.tried = threading.Event()
+        open_directory = RunDirectory.open
+
+        def opened(path: Path, **options: object) -> RunDirectory:
+            here = {"write": self} if path == folder else {}
+            return open_directory(path, **options, **here)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(RunDirectory, "open", opened)
+        monkeypatch.setattr(writer_module, "RETRY_S", 0.05)
+
+    def __call__(self, fd: int, data: memoryview) -> int:
+        if self.full:
+            self.tried.set()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return os.write(fd, data)
+
+
+class TestOpening:
+    def test_says_what_stands(self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path) -> None:
+        writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
+        write(writer, 1, 3)
+        writer.submit(rendered(4))
+        writer.submit(Commit())
+        writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
+        opened = wait_until(lambda: outcomes.of(RunOpened)[1:])
+        assert opened == [RunOpened(W, 1, RunMarks(3, 0, ((4, 4),)))]
+
+    def test_a_folder_that_cannot_be_made_is_refused(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path
+    ) -> None:
+        (tmp_path / "file").write_text("")
+        writer.submit(OpenRun(W, 1, str(tmp_path / "file" / "run")))
+        (refused,) = wait_until(lambda: outcomes.of(RunRefused))
+        assert isinstance(refused, RunRefused)
+        assert refused.code is Refusal.RUN_UNWRITABLE
+        assert "got Not a directory" in refused.text
+
+    def test_a_folder_of_another_daemon_is_refused_by_name(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path
+    ) -> None:
+        other = RunDirectory.open(tmp_path / "run", owner_note=b'{"endpoint":"tcp://127.0.0.1:9"}')
+        writer.submit(OpenRun(W, 1, str(tmp_path / "run")))
+        (refused,) = wait_until(lambda: outcomes.of(RunRefused))
+        assert isinstance(refused, RunRefused)
+        assert (refused.code, refused.endpoint) == (Refusal.RUN_BUSY, "tcp://127.0.0.1:9")
+        assert "is written by another daemon at tcp://127.0.0.1:9, expected no other writer" in refused.text
+        other.close()
+
+    def test_two_workers_and_two_names_share_one_folder(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path
+    ) -> None:
+        (tmp_path / "link").symlink_to(tmp_path / "a")
+        writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
+        writer.submit(OpenRun("b" * 16, 1, str(tmp_path / "link")))
+        write(writer, 1, 2)
+        write(writer, 1, 2, worker="b" * 16)
+        for worker in (W, "b" * 16):
+            writer.submit(CloseRun(worker, 1, forget=True))
+        wait_until(lambda: len(outcomes.of(RunClosed)) == 2)
+        assert read_run(tmp_path / "a").steps("loss") == [1, 2, 1, 2]
+        assert len([name for name in os.listdir(tmp_path / "a") if "tfevents" in name]) == 1
+
+
+class TestSettling:
+    def test_comes_after_the_commit(self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path) -> None:
+        writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
+        write(writer, 1, 3)
+        writer.submit(WriteText(W, text(4)))
+        writer.submit(rendered(1))
+        wait_until(lambda: outcomes.settled() == [1, 2, 3, 4])  # by itself, when idle
+        assert outcomes.settled(lane=Lane.PICTURE) == [1]
+        content = read_run(tmp_path / "a")
+        assert content.steps("loss") == [1, 2, 3]
+        assert content.texts == {"note": [(4, "hello")]}
+
+    def test_of_what_comes_again_is_said_again_but_nothing_written_twice(
+        self, outcomes: Outcomes, tmp_path: Path
+    ) -> None:
+        for _ in range(2):  # two daemons, one after the other
+            outcomes.all.clear()
+            one = EventWriter(owner_note=NOTE, report=outcomes.all.append)
+            one.start()
+            one.submit(OpenRun(W, 1, str(tmp_path / "a")))
+            write(one, 1, 3)
+            one.submit(Commit())
+            wait_until(lambda: outcomes.settled() == [1, 2, 3])
+            assert one.stop(10)
+        assert read_run(tmp_path / "a").steps("loss") == [1, 2, 3]
+
+    def test_of_runs_that_are_closed_is_rejection(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path
+    ) -> None:
+        writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
+        writer.submit(CloseRun(W, 1, forget=False))
+        write(writer, 1, 2)
+        writer.submit(rendered(1))
+        (rejected,) = wait_until(lambda: outcomes.of(Rejected))
+        assert isinstance(rejected, Rejected)
+        assert rejected.why == "run 1 is not open any more"
+        assert outcomes.of(Settled) == [Settled(W, Lane.LIGHT, ((1, 2),), End.REJECTED)]
+
+    def test_of_a_text_that_is_none_is_rejection(self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path) -> None:
+        writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
+        writer.submit(WriteText(W, text(1, b"\xff\xfe")))
+        (rejected,) = wait_until(lambda: outcomes.of(Rejected))
+        assert isinstance(rejected, Rejected)
+        assert rejected.why.startswith("the text is not UTF-8: ")
+
+    def test_goes_row_by_row_to_the_runs(self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path) -> None:
+        for run in (1, 2):
+            writer.submit(OpenRun(W, run, str(tmp_path / str(run))))
+        columns = scalars(10, 6, runs=[1, 2]).columns
+        writer.submit(WriteScalars(W, columns, ((0, 1), (3, 5))))  # row 2 was known
+        writer.submit(Commit())
+        wait_until(lambda: outcomes.settled() == [10, 11, 13, 14, 15])
+        assert read_run(tmp_path / "1").steps("loss") == [10, 14]
+        assert read_run(tmp_path / "2").steps("loss") == [11, 13, 15]
+
+
+class TestFullDisk:
+    def test_is_tried_again_while_others_go_on(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        disk = FullDisk(monkeypatch, tmp_path / "bad")
+        writer.submit(OpenRun(W, 1, str(tmp_path / "bad")))
+        writer.submit(OpenRun(W, 2, str(tmp_path / "good")))
+        write(writer, 1, 2)
+        writer.submit(Commit())
+        wait_until(lambda: outcomes.settled() == [1, 2])
+        disk.full = True
+        write(writer, 3, 2)
+        write(writer, 5, 2, run=2)
+        writer.submit(Commit())
+        assert disk.tried.wait(10)
+        wait_until(lambda: outcomes.settled() == [1, 2, 5, 6])
+        write(writer, 7, 1)
+        assert read_run(tmp_path / "good").steps("loss") == [5, 6]
+        assert read_run(tmp_path / "bad").steps("loss") == [1, 2]
+        disk.full = False
+        wait_until(lambda: outcomes.settled() == [1, 2, 3, 4, 5, 6, 7])
+        assert read_run(tmp_path / "bad").steps("loss") == [1, 2, 3, 4, 7]
+
+    def test_keeps_who_wants_to_leave(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        disk = FullDisk(monkeypatch, tmp_path / "bad")
+        disk.full = True
+        writer.submit(OpenRun(W, 1, str(tmp_path / "bad")))
+        write(writer, 1, 2)
+        writer.submit(CloseRun(W, 1, forget=True))
+        assert disk.tried.wait(10)
+        assert outcomes.of(RunClosed) == []
+        disk.full = False
+        wait_until(lambda: outcomes.of(RunClosed) == [RunClosed(W, 1)])
+        assert outcomes.all.index(Settled(W, Lane.LIGHT, ((1, 2),))) < outcomes.all.index(RunClosed(W, 1))
+        assert read_run(tmp_path / "bad").steps("loss") == [1, 2]
+
+    def test_and_a_worker_that_comes_back_meanwhile_keeps_its_run(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        disk = FullDisk(monkeypatch, tmp_path / "bad")
+        disk.full = True
+        writer.submit(OpenRun(W, 1, str(tmp_path / "bad")))
+        write(writer, 1, 2)
+        writer.submit(CloseRun(W, 1, forget=False))
+        assert disk.tried.wait(10)
+        writer.submit(OpenRun(W, 1, str(tmp_path / "bad")))
+        wait_until(lambda: len(outcomes.of(RunOpened)) == 2)
+        disk.full = False
+        write(writer, 3, 1)
+        wait_until(lambda: outcomes.settled() == [1, 2, 3])
+        assert outcomes.of(RunClosed) == []
+
+    def test_at_the_end_is_said(self, outcomes: Outcomes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        disk = FullDisk(monkeypatch, tmp_path / "bad")
+        disk.full = True
+        one = EventWriter(owner_note=NOTE, report=outcomes.all.append)
+        one.start()
+        one.submit(OpenRun(W, 1, str(tmp_path / "bad")))
+        write(one, 1, 2)
+        assert not one.stop(10)
+        assert outcomes.settled() == []
+        again = RunDirectory.open(tmp_path / "bad", owner_note=b"")  # it was let go of all the same
+        again.close()
+
+
+class TestRecipes:
+    def test_stand_once_per_tag_in_a_sub_run_and_survive_the_daemon(self, tmp_path: Path) -> None:
+        for first in (1, 3):
+            outcomes = Outcomes()
+            one = EventWriter(owner_note=NOTE, report=outcomes.all.append)
+            one.start()
+            one.submit(OpenRun(W, 1, str(tmp_path / "a")))
+            for seq in (first, first + 1):
+                one.submit(rendered(seq, recipe="| nrow | 5 |"))
+                one.submit(rendered(seq + 10, tag="other", recipe="| nrow | 6 |"))
+            assert one.stop(10)
+        assert read_run(tmp_path / "a" / "sidelog").texts == {
+            "map": [(0, "| nrow | 5 |")],
+            "other": [(0, "| nrow | 6 |")],
+        }
+        assert read_run(tmp_path / "a").steps("map") == [1, 2, 3, 4]
+
+    def test_that_cannot_be_noted_cost_no_picture(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path
+    ) -> None:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "sidelog").write_text("a file in the way")
+        writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
+        writer.submit(rendered(1, recipe="| nrow | 5 |"))
+        writer.submit(Commit())
+        wait_until(partial(outcomes.settled, lane=Lane.PICTURE))
+        assert read_run(tmp_path / "a").steps("map") == [1]
+
+
+class TestLeaving:
+    def test_closes_the_folder_after_its_last_user(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path
+    ) -> None:
+        for run in (1, 2):
+            writer.submit(OpenRun(W, run, str(tmp_path / "a")))
+        writer.submit(CloseRun(W, 1, forget=False))
+        wait_until(lambda: outcomes.of(RunClosed))
+        with pytest.raises(writer_module.RunBusy):
+            RunDirectory.open(tmp_path / "a", owner_note=b"")
+        writer.submit(CloseRun(W, 2, forget=False))
+        wait_until(lambda: len(outcomes.of(RunClosed)) == 2)
+        RunDirectory.open(tmp_path / "a", owner_note=b"").close()
+
+    def test_forgets_who_said_goodbye_and_remembers_who_did_not(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path
+    ) -> None:
+        for number, worker in enumerate((W, "b" * 16), start=1):
+            writer.submit(OpenRun(worker, 1, str(tmp_path / "a")))
+            write(writer, 1, 2, worker=worker)
+            writer.submit(CloseRun(worker, 1, forget=worker == W))
+            wait_until(lambda number=number: len(outcomes.of(RunClosed)) == number)
+        directory = RunDirectory.open(tmp_path / "a", owner_note=b"")
+        assert directory.written("b" * 16) == RunMarks(light=2)
+        directory.close()
+
+    def test_of_a_run_that_never_was_is_answered(self, writer: EventWriter, outcomes: Outcomes) -> None:
+        writer.submit(CloseRun(W, 9, forget=False))
+        wait_until(lambda: outcomes.of(RunClosed) == [RunClosed(W, 9)])
