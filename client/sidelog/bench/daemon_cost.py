@@ -14,7 +14,6 @@ from sidelog.bench.activations import RING, Activations
 from sidelog.bench.figures import Figure, Measurement
 from sidelog.bench.loggers import ARRIVAL_LIMIT_S, Inline, Logger, Sidelog, wait_for_connection
 from sidelog.bench.sandbox import Sandbox, cpu_s
-from sidelog_shared.limits import MIB
 
 CPU_GOAL_US = 8_000.0
 PNG_GOAL = 1.3
@@ -109,4 +108,4 @@ def _log(logger: Logger, activations: Activations, step: int) -> None:
 
 
 def _resident_mb(process: psutil.Process) -> float:
-    return float(process.memory_info().rss) / MIB
+    return float(process.memory_info().rss) / 1e6

@@ -35,15 +35,18 @@ class Figure:
 
     @property
     def verdict(self) -> str:
+        """Reached or missed, by the value itself; how sure that is, by its interval."""
         if self.objections:
-            return "does not count: " + "; ".join(self.objections)
+            return "does not count"
         if self.goal is None:
             return ""
-        if self.sidelog > self.goal:
-            return "missed"
-        if self.high is not None and self.high > self.goal:
-            return "reached (its interval goes beyond)"
-        return "reached"
+        said = "reached" if self.sidelog <= self.goal else "missed"
+        if self.low is None or self.high is None:
+            return said
+        if self.high - self.low > 4 * abs(self.goal):
+            return "undecided: too few pairs, or too much else runs"
+        sure = (self.high <= self.goal) if said == "reached" else (self.low > self.goal)
+        return said if sure else f"{said}, within its error"
 
     def to_map(self) -> dict[str, object]:
         return asdict(self) | {"verdict": self.verdict}

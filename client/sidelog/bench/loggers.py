@@ -20,17 +20,19 @@ SETTLE_TIMEOUT_S = 60.0
 
 
 class Logger(Protocol):
-    """What a workload calls.
+    """What a workload calls."""
 
-    Attributes:
-        scalar: ``(tag, value, step)``.
-        feature_map: ``(tag, [C, H, W] or [B, C, H, W], step)``.
-        tail: reads its event files.
-    """
+    @property
+    def scalar(self) -> Callable[[str, object, int], None]:
+        """``(tag, value, step)``."""
 
-    scalar: Callable[[str, object, int], None]
-    feature_map: Callable[[str, torch.Tensor, int], None]
-    tail: EventTail
+    @property
+    def feature_map(self) -> Callable[[str, torch.Tensor, int], None]:
+        """``(tag, [C, H, W] or [B, C, H, W], step)``; of a batch the first sample is shown."""
+
+    @property
+    def tail(self) -> EventTail:
+        """Reads its event files."""
 
     def settle(self, steps: Mapping[str, int]) -> float | None:
         """Wait until the newest records stand in the event file and nothing is under way any more.

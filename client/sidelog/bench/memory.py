@@ -19,7 +19,6 @@ from sidelog.bench.figures import Figure, Measurement
 from sidelog.bench.loggers import ARRIVAL_LIMIT_S
 from sidelog.bench.sandbox import Sandbox
 from sidelog_shared.errors import ConfigError
-from sidelog_shared.limits import MIB
 
 ADDED_GOAL_MB = 150.0
 GROWTH_GOAL_MB = 5.0
@@ -53,8 +52,10 @@ def measure_memory(
 
     needed = steps * EVENT_BYTES_PER_STEP
     if needed > sandbox.free_bytes:
-        raise ConfigError(f"--memory-steps {steps:,} needs {needed / 1e9:.1f} GB for event files, got "
-                          f"{sandbox.free_bytes / 1e9:.1f} GB free: fewer steps, or --logdir on another disk")  # fmt: skip
+        raise ConfigError(
+            f"--memory-steps {steps:,} needs {needed / 1e9:.1f} GB for event files, got "
+            f"{sandbox.free_bytes / 1e9:.1f} GB free: give fewer steps, or --logdir on another disk"
+        )
     folder = sandbox.run_folder("memory/sidelog")
     folder.parent.mkdir(parents=True, exist_ok=True)
     ring = folder.parent / "ring.pt"
@@ -71,7 +72,7 @@ def measure_memory(
             process.communicate()
         ring.unlink()
     said["sidelog"] |= seen
-    alone, logging = ([float(b) / MIB for b in said[arm]["rss_bytes"]] for arm in ("off", "sidelog"))  # type: ignore[attr-defined]
+    alone, logging = (_samples_mb(said[arm]) for arm in ("off", "sidelog"))
     that = tuple(objections(said["sidelog"], steps))
     found = Measurement("memory", f"a training in a process of its own, {steps:,} steps of {step_ms:g} ms")
     found.figures = [
@@ -96,13 +97,21 @@ def objections(said: dict[str, object], steps: int) -> list[str]:
     found = [f"{said[name]:,} records {name}" for name in ("dropped", "lost", "rejected", "pending") if said[name]]
     counts = said["counts"]
     assert isinstance(counts, dict)
-    for tag in TAGS:
-        if counts.get(tag, 0) != steps:
-            found.append(f"{counts.get(tag, 0):,} of {steps:,} records of {tag!r} are in the event files")
+    found += [
+        f"{counts.get(tag, 0):,} of {steps:,} records of {tag!r} are in the event files"
+        for tag in TAGS
+        if counts.get(tag, 0) != steps
+    ]
     arrival_s = said["arrival_s"]
     if not isinstance(arrival_s, float) or arrival_s > ARRIVAL_LIMIT_S:
         found.append(f"the last record came later than {ARRIVAL_LIMIT_S:g} s after its call")
     return found
+
+
+def _samples_mb(said: dict[str, object]) -> list[float]:
+    samples = said["rss_bytes"]
+    assert isinstance(samples, list)
+    return [float(value) / 1e6 for value in samples]
 
 
 def _start(arm: str, steps: int, step_ms: float, ring: Path, folder: Path) -> subprocess.Popen[str]:

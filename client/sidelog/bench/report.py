@@ -54,9 +54,9 @@ def render(measurements: Sequence[Measurement], machine: dict[str, object], vers
 
 
 def _summary(judged: Sequence[Figure]) -> str:
-    missed = sum(figure.verdict == "missed" for figure in judged)
-    void = sum(bool(figure.objections) for figure in judged)
-    return f"of {len(judged)} goals {len(judged) - missed - void} reached, {missed} missed, {void} do not count"
+    reached, missed = (sum(figure.verdict.startswith(word) for figure in judged) for word in ("reached", "missed"))
+    rest = len(judged) - reached - missed
+    return f"of {len(judged)} goals {reached} reached, {missed} missed" + (f", {rest} undecided" if rest else "")
 
 
 def _row(figure: Figure) -> tuple[str, str, str, str, str, str]:
@@ -71,7 +71,7 @@ def _row(figure: Figure) -> tuple[str, str, str, str, str, str]:
         "" if figure.inline is None else _number(figure.inline, sign),
         ours,
         "" if figure.goal is None else f"<= {figure.goal:,g}{unit}",
-        "does not count" if figure.objections else figure.verdict,
+        figure.verdict,
     )
 
 

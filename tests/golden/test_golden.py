@@ -1,0 +1,60 @@
+"""The bytes of protocol 1.0 do not change: see vectors.py."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import vectors
+
+from sidelog_shared import replies, requests
+from sidelog_shared.frames import MAJOR, MINOR, MessageKind, unpack
+from sidelog_shared.limits import MIB
+from sidelog_shared.records import Kind
+
+CHECKED_IN = vectors.read_file()
+
+
+def decode(frames: list[bytes]) -> requests.Request | replies.Reply | None:
+    envelope = unpack(frames, max_bytes=MIB)
+    assert envelope.epoch == vectors.EPOCH
+    if envelope.kind < 64:
+        return requests.read_request(envelope, max_record_bytes=MIB)
+    return replies.read_reply(envelope)
+
+
+def test_the_file_is_of_this_version_and_complete() -> None:
+    assert vectors.FILE.name == f"protocol-{MAJOR}.{MINOR}.txt"
+    assert list(CHECKED_IN) == list(vectors.MESSAGES)
+    assert {message.kind for message in vectors.MESSAGES.values()} == set(MessageKind)
+    records = [one.record for one in vectors.MESSAGES.values() if isinstance(one, requests.RecordMessage)]
+    assert {record.kind for record in records} == set(Kind)
+
+
+@pytest.mark.parametrize("name", vectors.MESSAGES)
+def test_what_is_sent_is_what_is_checked_in(name: str) -> None:
+    assert vectors.encode(name) == CHECKED_IN[name]
+
+
+@pytest.mark.parametrize("name", vectors.MESSAGES)
+def test_what_is_checked_in_is_understood(name: str) -> None:
+    got, expected = decode(CHECKED_IN[name]), vectors.MESSAGES[name]
+    if isinstance(expected, requests.Scalars):
+        assert isinstance(got, requests.Scalars)
+        for column in dataclasses.fields(expected.columns):
+            np.testing.assert_array_equal(getattr(got.columns, column.name), getattr(expected.columns, column.name))
+        return
+    if isinstance(expected, requests.RecordMessage) and expected.record.in_parts:
+        expected = requests.RecordMessage(dataclasses.replace(expected.record, buffers=()))
+    if isinstance(expected, replies.Welcome | replies.State | replies.Goodbye):
+        assert isinstance(got, type(expected))
+        assert got.frames(vectors.EPOCH)[0] == expected.frames(vectors.EPOCH)[0]
+        assert got.status.dropped_tags == expected.status.dropped_tags
+        assert got.status.troubles == expected.status.troubles
+        for lane, state in expected.status.lanes.items():
+            assert got.status.lanes[lane].received == state.received
+            assert got.status.lanes[lane].settled == state.settled
+            assert {end: n for end, n in got.status.lanes[lane].ends.items() if n} == state.ends
+        return
+    assert got == expected

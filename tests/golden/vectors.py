@@ -1,0 +1,151 @@
+"""The golden messages of protocol 1.0: one per message kind and per record kind, and how they stand on disk.
+
+``protocol-1.0.txt`` is the checked-in truth: a change that alters one of its bytes breaks clients in the field. A new
+minor version gets a file of its own beside it. To write the file of a version that is not published yet:
+
+    python tests/golden/vectors.py > tests/golden/protocol-1.0.txt
+
+Format: a line ``[name] message-kind``, then one line of hexadecimal digits per frame (``-`` for an empty frame).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from sidelog_shared import dtypes, replies, requests
+from sidelog_shared.frames import MessageKind
+from sidelog_shared.intervals import IntervalSet
+from sidelog_shared.limits import STEP_NONE, Limits
+from sidelog_shared.recipe import Layout, Recipe
+from sidelog_shared.records import (
+    BufferSpec,
+    End,
+    Kind,
+    Lane,
+    LaneState,
+    Record,
+    Refusal,
+    RunMarks,
+    ScalarColumns,
+    Series,
+    Worker,
+)
+
+FILE = Path(__file__).with_name("protocol-1.0.txt")
+EPOCH = 3
+WALL_TIME = 1_700_000_000.25
+WORKER = Worker("0123456789abcdef", "node7", 4711, 1, 2)
+STATUS = replies.Status(
+    {
+        Lane.LIGHT: LaneState(IntervalSet([(1, 7)]), IntervalSet([(1, 5)]), {End.WRITTEN: 4, End.REJECTED: 1}),
+        Lane.HEAVY: LaneState(),
+        Lane.PICTURE: LaneState(IntervalSet([(1, 4)]), IntervalSet([(1, 1), (3, 3)]), {End.WRITTEN: 1, End.DROPPED: 1}),
+    },
+    {"layer1": 1},
+    (replies.Trouble(1, "text 'note' at step 3: the text is not UTF-8"),),
+)
+_PIXELS = bytes(range(12))
+_VALUES = np.array([0.0, 0.5, 1.5, 4.0], "<f4").tobytes()
+_EDGES = np.array([0.0, 1.0, 2.0], "<f8").tobytes()
+
+
+def _record(lane: Lane, kind: Kind, tag: str, options: dict[str, object], *buffers: tuple[BufferSpec, bytes]) -> Record:
+    specs, data = zip(*buffers, strict=True)
+    return Record(lane, 7, 1, kind, tag, 3, WALL_TIME, options, specs, data)
+
+
+MESSAGES: dict[str, requests.Request | replies.Reply] = {
+    "hello": requests.Hello(WORKER, next_seq={Lane.LIGHT: 1, Lane.HEAVY: 1, Lane.PICTURE: 1}),
+    "open-run": requests.OpenRun(1, "exp1/rank_1"),
+    "close-run": requests.CloseRun(1),
+    "scalars": requests.Scalars(
+        ScalarColumns(
+            5,
+            (Series(1, "loss"), Series(1, "train/accuracy", "Accuracy", "of the *training* set")),
+            np.array([0, 1, 0], "<u4"),
+            np.array([10, 10, STEP_NONE], "<i8"),
+            np.array([WALL_TIME, WALL_TIME, WALL_TIME + 1], "<f8"),
+            np.array([0.5, 0.75, -np.inf], "<f8"),
+        )
+    ),
+    "text": requests.RecordMessage(
+        _record(Lane.LIGHT, Kind.TEXT, "note", {}, (BufferSpec(dtypes.UINT8, (6,)), "größ".encode()))
+    ),
+    "picture": requests.RecordMessage(
+        _record(
+            Lane.PICTURE,
+            Kind.PICTURE,
+            "layer1",
+            {"recipe": Recipe(Layout.GRID, nrow=2, padding=1, normalize=True, source="sample 0 of 16").to_map()},
+            (BufferSpec(dtypes.UINT8, (3, 1, 2, 2)), _PIXELS),
+        )
+    ),
+    "picture-in-parts": requests.RecordMessage(
+        _record(
+            Lane.PICTURE,
+            Kind.PICTURE,
+            "layer1",
+            {"recipe": {"layout": "image", "dataformats": "CHW"}},
+            (BufferSpec(dtypes.BFLOAT16, (3, 1, 2), "parts"), _PIXELS),
+        )
+    ),
+    "part": requests.Part(Lane.PICTURE, 7, 0, 0, _PIXELS),
+    "histogram": requests.RecordMessage(
+        _record(
+            Lane.PICTURE,
+            Kind.HISTOGRAM,
+            "weights",
+            {"bins": "tensorflow", "max_bins": 30},
+            (BufferSpec(dtypes.FLOAT32, (2, 2)), _VALUES),
+        )
+    ),
+    "histogram-with-edges": requests.RecordMessage(
+        _record(
+            Lane.PICTURE,
+            Kind.HISTOGRAM,
+            "weights",
+            {},
+            (BufferSpec(dtypes.FLOAT32, (4,)), _VALUES),
+            (BufferSpec(dtypes.FLOAT64, (3,)), _EDGES),
+        )
+    ),
+    "flush": requests.Flush(),
+    "heartbeat": requests.Heartbeat(),
+    "bye": requests.Bye(),
+    "welcome": replies.Welcome("fedcba9876543210", True, "/data/runs", Limits(), STATUS),
+    "opened": replies.Opened(1, RunMarks(5, 0, ((1, 1), (3, 3)))),
+    "refused-run": replies.Refused(
+        Refusal.RUN_BUSY, "run directory /data/runs/exp1 is written by another daemon", 1, "tcp://127.0.0.1:5557"
+    ),
+    "refused-hello": replies.Refused(Refusal.DRAINING, "this daemon is going down"),
+    "state": replies.State(STATUS),
+    "reset": replies.Reset(),
+    "draining": replies.Draining(),
+    "goodbye": replies.Goodbye(STATUS),
+}
+
+
+def encode(name: str) -> list[bytes]:
+    """The frames of a message, as they are sent today."""
+    return [bytes(frame) for frame in MESSAGES[name].frames(EPOCH)]
+
+
+def read_file() -> dict[str, list[bytes]]:
+    """The frames of every message, as they are checked in."""
+    vectors: dict[str, list[bytes]] = {}
+    frames: list[bytes] = []
+    for line in FILE.read_text().splitlines():
+        if line.startswith("["):
+            frames = vectors[line[1 : line.index("]")]] = []
+        elif line:
+            frames.append(b"" if line == "-" else bytes.fromhex(line))
+    return vectors
+
+
+if __name__ == "__main__":
+    for _name, _message in MESSAGES.items():
+        print(f"[{_name}] {MessageKind(_message.kind).name}")
+        for _frame in encode(_name):
+            print(_frame.hex() or "-")
