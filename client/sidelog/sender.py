@@ -103,10 +103,10 @@ class Sender:
     @property
     def is_hopeless(self) -> bool:
         """Whether waiting will not help: there never was a daemon, or it cannot be started, or is another version."""
-        if self._delivery.phase is Phase.LIVE:
-            return False
         if self._hopeless or self._delivery.failure is not None:
             return True
+        if self._delivery.phase is Phase.LIVE:
+            return False
         return not self._was_live and time.monotonic() - self._away_since > NOBODY_ANSWERS_S
 
     def stop(self, deadline_s: float) -> None:
@@ -141,7 +141,8 @@ class Sender:
             log.exception("sidelog: the sender thread failed")
             self.problem = TransportError(f"the sender thread failed: {type(error).__name__}: {error}")
         finally:
-            self._disconnect(linger_ms=0)
+            self._hopeless = True
+            self._disconnect()
             if self._context is not None:
                 self._context.term()
             with self._lock:
@@ -186,9 +187,9 @@ class Sender:
         with self._lock:
             self._delivery.fail_flushes(error)
 
-    def _disconnect(self, linger_ms: int = 0) -> None:
+    def _disconnect(self) -> None:
         if self._socket is not None:
-            self._socket.close(linger=linger_ms)
+            self._socket.close(linger=0)
             self._socket = None
 
     def _wait(self) -> None:

@@ -115,7 +115,7 @@ class Daemon:
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         socket.setsockopt(zmq.LINGER, 1000)
-        socket.setsockopt(zmq.RCVHWM, 256)
+        socket.setsockopt(zmq.RCVHWM, 64)  # messages of up to a mebibyte, per client
         socket.setsockopt(zmq.SNDHWM, 1000)
         endpoint = self._config.bind if rendezvous is None else rendezvous.endpoint
         socket.setsockopt(zmq.IPV6, endpoint.startswith("tcp://["))
