@@ -160,14 +160,14 @@ def log_pictures(
     writer: sidelog.SummaryWriter, image: Tensor, labels: Tensor, scores: Tensor, activations: Activations, step: int
 ) -> None:
     """Log what the network sees and makes of one scene, and what it looks like inside."""
-    writer.add_image("input", image, step, mean=MEAN, std=STD)
-    writer.add_image("input_normalized", sidelog.make_grid([image], normalize=True), step)
-    writer.add_label_map("label_map", labels, step, palette=PALETTE, num_classes=CLASSES)
-    writer.add_label_map("predicted_map", scores.argmax(0), step, palette=PALETTE, num_classes=CLASSES)
+    writer.add_image("batch/input", image, step, mean=MEAN, std=STD)
+    writer.add_image("batch/input_normalized", sidelog.make_grid([image], normalize=True), step)
+    writer.add_label_map("batch/label_map", labels, step, palette=PALETTE, num_classes=CLASSES)
+    writer.add_label_map("batch/predicted_map", scores.argmax(0), step, palette=PALETTE, num_classes=CLASSES)
     f1, f2, f3 = activations["encoder1.0"][0, :3].unsqueeze(1)
     grid = sidelog.make_grid([f1, f2, f3], padding=20, normalize=True, scale_each=True, pad_value=1)
     writer.add_image("feature_map", grid, step)
-    writer.add_feature_map("encoder2", activations["encoder2.0"], step, nrow=5, scale_each=True, pad_value=1)
+    writer.add_feature_map("layers/encoder2", activations["encoder2.0"], step, nrow=5, scale_each=True, pad_value=1)
 
 
 def train(steps: int, logdir: str, device: torch.device) -> Report:

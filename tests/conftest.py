@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import resource_tracker
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def daemon(tmp_path: Path) -> Iterator[Callable[..., DaemonProcess]]:
     """Starts ``sidelog daemon`` with given arguments; what still runs at the end is stopped."""
     started: list[DaemonProcess] = []
 
-    def start(*arguments: str, **options: dict[str, str]) -> DaemonProcess:
+    def start(*arguments: str, **options: Sequence[str]) -> DaemonProcess:
         process = DaemonProcess(*arguments, log=tmp_path / f"daemon{len(started)}.log", **options)
         started.append(process)
         return process

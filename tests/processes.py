@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -48,20 +48,23 @@ def is_gone(pid: int) -> bool:
 class DaemonProcess:
     """``sidelog daemon`` with given arguments, ready once this is made.
 
+    Args:
+        log: where its log lines go.
+        through: a command that becomes what its arguments say, such as a shell that sets limits.
+
     Attributes:
         endpoint: where it listens.
         pid: its process.
     """
 
-    def __init__(self, *arguments: str, log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *arguments: str, log: Path, through: Sequence[str] = ()) -> None:
         self._log = log
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "sidelog_daemon", *arguments],
+                [*through, sys.executable, "-m", "sidelog_daemon", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env={**os.environ, **(env or {})},
             )
         self.pid = self._process.pid
         try:

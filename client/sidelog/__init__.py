@@ -36,8 +36,10 @@ __version__ = version("sidelog")
 def __getattr__(name: str) -> object:
     # The grid is a torch tensor, so its module needs torch; everything else does without.
     if name == "make_grid":
-        from sidelog.grid import make_grid
-
+        try:
+            from sidelog.grid import make_grid
+        except ModuleNotFoundError as error:
+            raise MissingExtra(error.name or "torch", "bench", "sidelog.make_grid") from error
         return make_grid
     raise AttributeError(f"module 'sidelog' has no attribute {name!r}")
 

@@ -184,6 +184,7 @@ class Daemon:
         if writer.failure is not None:
             log.critical("stopping because the writer failed: %s", writer.failure)
             return Exit.FAILED
+        log.info("going down: writing what is queued, for %.0f s at most", self._config.drain_deadline_s)
         deadline = time.monotonic() + self._config.drain_deadline_s
         settled = receiver.drain(self._config.drain_deadline_s)
         at_once = self._stops > 1
@@ -196,7 +197,7 @@ class Daemon:
         if not (settled and closed):
             log.error("going down with records unsettled after %.0f s", self._config.drain_deadline_s)
             return Exit.UNSETTLED
-        log.info("everything is written; going down")
+        log.info("everything is written")
         return Exit.DONE
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import DaemonProcess
 
 import sidelog
+from processes import DaemonProcess
 
 ROOT = Path(__file__).parents[2]
 SOURCES = {

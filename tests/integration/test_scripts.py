@@ -29,7 +29,8 @@ from tensorboard.backend.event_processing.event_accumulator import IMAGES, Event
 
 ROOT = Path(__file__).parents[2]
 STEPS = 24
-PICTURE_TAGS = {"input", "input_normalized", "label_map", "predicted_map", "feature_map", "encoder2"}
+PICTURE_TAGS = {"batch/input", "batch/input_normalized", "batch/label_map", "batch/predicted_map", "feature_map",
+                "layers/encoder2"}  # fmt: skip
 SCALAR_TAGS = {"loss", "pixel_accuracy", "mean_iou"}
 RECORDS = 2 * STEPS * (len(SCALAR_TAGS) + len(PICTURE_TAGS) + 11)  # with a histogram of each of 11 weights
 
@@ -186,14 +187,14 @@ def test_the_demo_shows_the_pictures_that_it_promises(demo: Demo) -> None:
     accumulator = events(demo.run)
     sizes = {tag: last_picture(accumulator, tag).size for tag in PICTURE_TAGS}
     assert sizes["feature_map"] == (3 * (64 + 20) + 20, 64 + 2 * 20)
-    assert sizes["encoder2"] == (5 * (32 + 2) + 2, 8 * (32 + 2) + 2)
-    assert sizes["input"] == sizes["label_map"] == sizes["predicted_map"] == (64, 64)
-    for tag in ("label_map", "predicted_map"):
+    assert sizes["layers/encoder2"] == (5 * (32 + 2) + 2, 8 * (32 + 2) + 2)
+    assert sizes["batch/input"] == sizes["batch/label_map"] == sizes["batch/predicted_map"] == (64, 64)
+    for tag in ("batch/label_map", "batch/predicted_map"):
         colors = last_picture(accumulator, tag).getcolors()
         assert colors is not None, f"{tag} has more colors than classes"
         assert 2 <= len(colors) <= 11
     # Undone, the picture has the brightness of the scene: the shade of its left edge is darker than its right.
-    grey = last_picture(accumulator, "input").convert("L")
+    grey = last_picture(accumulator, "batch/input").convert("L")
     left, right = (grey.crop(box).resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
                    for box in ((0, 0, 4, 64), (60, 0, 64, 64)))  # fmt: skip
     assert 20 < left < 100
@@ -209,7 +210,7 @@ def test_the_demo_opens_tensorboard_and_ends_with_ctrl_c(demo: Demo) -> None:
 
 def test_the_demo_leaves_a_contact_sheet(demo: Demo) -> None:
     sheet = Image.open(demo.run / "contact_sheet.png").convert("RGB")
-    labels = last_picture(events(demo.run / "rank_1"), "label_map")
+    labels = last_picture(events(demo.run / "rank_1"), "batch/label_map")
     for _, color in labels.getcolors() or ():
         assert color in {found for _, found in sheet.getcolors(1 << 24) or ()}
 
@@ -247,6 +248,7 @@ def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "a checkout"
     folder.mkdir()
     shutil.copytree(ROOT / "scripts", folder / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / ".ci", folder / ".ci")
     shutil.copy(ROOT / "pyproject.toml", folder)
     return folder
 

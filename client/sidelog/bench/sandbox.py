@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from types import TracebackType
 import psutil
 
 from sidelog_shared.errors import DaemonStartError
+from sidelog_shared.locks import is_held_by_someone
 from sidelog_shared.rendezvous import Ready, Rendezvous
 
 _READY_DEADLINE_S = 30.0
@@ -79,18 +81,22 @@ class Sandbox:
         return psutil.Process(self.wait_until_ready().pid)
 
     def _end_daemon(self) -> None:
-        ready = Rendezvous().read_ready()
-        if ready is None:
-            return
-        try:
-            process = psutil.Process(ready.pid)
-            process.send_signal(signal.SIGTERM)
+        """SIGTERM; returns once it is gone. One that is still on its way up is awaited."""
+        rendezvous = Rendezvous()
+        deadline = time.monotonic() + _END_DEADLINE_S
+        process: psutil.Process | None = None
+        while is_held_by_someone(rendezvous.lock_file) and time.monotonic() < deadline:
+            ready = rendezvous.read_ready()
+            if ready is not None and process is None:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process = psutil.Process(ready.pid)
+                    process.send_signal(signal.SIGTERM)
+            time.sleep(0.01)
+        if process is not None:
             try:
-                process.wait(_END_DEADLINE_S)
+                process.wait(max(0.1, deadline - time.monotonic()))
             except psutil.TimeoutExpired:
                 process.kill()
-        except psutil.NoSuchProcess:
-            return
 
 
 def cpu_s(process: psutil.Process) -> float:
