@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import vectors
 
-from sidelog_shared import replies, requests
+from sidelog_shared import dtypes, replies, requests
 from sidelog_shared.frames import MAJOR, MINOR, MessageKind, unpack
 from sidelog_shared.limits import MIB
-from sidelog_shared.records import Kind
+from sidelog_shared.records import Kind, Refusal
 
 CHECKED_IN = vectors.read_file()
+SPECIFICATION = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 
 
 def decode(frames: list[bytes]) -> requests.Request | replies.Reply | None:
@@ -58,3 +61,27 @@ def test_what_is_checked_in_is_understood(name: str) -> None:
             assert {end: n for end, n in got.status.lanes[lane].ends.items() if n} == state.ends
         return
     assert got == expected
+
+
+def test_the_example_of_the_specification_has_these_bytes() -> None:
+    frames: list[bytes] = []
+    for line in SPECIFICATION.split("## 12.")[1].splitlines():
+        if line.startswith("frame "):
+            frames.append(b"")
+        elif found := re.match(r"  [0-9a-f]{4}  ((?:[0-9a-f]{2} )+) ", line):
+            frames[-1] += bytes.fromhex(found[1])
+    assert frames == CHECKED_IN["scalars"]
+
+
+def test_the_tables_of_the_specification_are_those_of_the_code() -> None:
+    kinds = re.findall(r"^\| (\d+) \| ([A-Z_]+) \| (?:client|daemon) \|", SPECIFICATION, re.MULTILINE)
+    assert {name: int(number) for number, name in kinds} == {kind.name: kind for kind in MessageKind}
+    types = re.findall(r"^\| (\d+) \| `([a-z0-9_]+)` \| (\d) \|", SPECIFICATION, re.MULTILINE)
+    assert [(int(code), name, int(size)) for code, name, size in types] == [
+        (one.code, one.name, one.itemsize) for one in dtypes.ALL
+    ]
+    codes = re.findall(r"^\| `([a-z-]+)` \| (?:HELLO|OPEN_RUN) \|", SPECIFICATION, re.MULTILINE)
+    assert sorted(codes) == sorted(refusal.value for refusal in Refusal)
+    records = re.findall(r"^\| (\d+) \| ([A-Z]+) \| `", SPECIFICATION, re.MULTILINE)
+    assert {name: int(number) for number, name in records} == {kind.name: kind for kind in Kind}
+    assert f"# The sidelog protocol, version {MAJOR}.{MINOR}\n" in SPECIFICATION

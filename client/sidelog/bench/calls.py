@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,6 +20,8 @@ MAP_GOAL_US = 100.0
 SCALAR_PACE_S = 0.001
 PICTURE_PACE_S = 0.02
 """Slower than the daemon renders, so that no queue fills."""
+BURST = 8
+"""Maps that a training logs one after the other in a step; the bursts are as far apart as their maps would be."""
 
 Call = Callable[[int], object]
 Pace = Callable[[float], None]
@@ -29,8 +32,8 @@ def measure_calls(
 ) -> Measurement:
     """Time single calls with :func:`time.perf_counter_ns`, whose own 0.1 us are included.
 
-    Between two calls the thread launches tiny operations, as in a training, or sleeps: a core that was idle runs
-    the next call with cold caches, whoever logs.
+    Between two calls the thread launches tiny operations, as a training does, or sleeps. Either way the caches have
+    forgotten the code and the buffers of the call; a core that was idle has forgotten more.
 
     Args:
         activations: what is logged.
@@ -54,8 +57,7 @@ def measure_calls(
             progress(f"calls: {label}")
             ours_us = _time(our_call, count, pace, pace_s)
             ours.writer.flush(pictures=True, timeout_s=60.0)
-            few = max(10, count // 10) if pace_s == PICTURE_PACE_S else count
-            inline_us = _time(inline_call, few, pace, pace_s)
+            inline_us = _time(inline_call, max(10, count // 10) if pace_s == PICTURE_PACE_S else count, pace, pace_s)
             objections = tuple(ours.trouble())
             for which, at_most in ((50, goal), (99, None)):
                 found.figures.append(
@@ -77,6 +79,7 @@ def measure_calls(
             lambda k: inline.feature_map("batch", batches[k % 2], k),
         )
         add("add_feature_map [16,64,56,56]", *maps, busy, PICTURE_PACE_S, MAP_GOAL_US)
+        add(f"add_feature_map [16,64,56,56], {BURST} in a row", *maps, _bursts(busy), PICTURE_PACE_S, MAP_GOAL_US)
         add("add_feature_map [16,64,56,56], after a sleep", *maps, time.sleep, PICTURE_PACE_S)
         add(
             "add_feature_map [64,56,56]",
@@ -120,6 +123,16 @@ def _busy_pace() -> Pace:
             weight.mul_(0.999).add_(bias)
 
     return launch_until
+
+
+def _bursts(pace: Pace) -> Pace:
+    made = itertools.count()
+
+    def wait_before_the_first(pace_s: float) -> None:
+        if next(made) % BURST == 0:
+            pace(BURST * pace_s)
+
+    return wait_before_the_first
 
 
 def _no_pace(_pace_s: float) -> None:

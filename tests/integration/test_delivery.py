@@ -1,0 +1,318 @@
+"""Records on their way through real processes and sockets, read back with TensorBoard's own reader."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sidelog
+from event_files import read_run
+from processes import DEADLINE_S, DaemonProcess, finish, local_daemon, run_script, start_script, wait_until
+
+StartDaemon = Callable[..., DaemonProcess]
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+class TestOneProcess:
+    def test_two_writers_share_one_connection_and_are_one_worker(self, runtime_dir: Path, tmp_path: Path) -> None:
+        train = sidelog.SummaryWriter(tmp_path / "train")
+        val = sidelog.SummaryWriter(tmp_path / "val")
+        senders = [thread for thread in threading.enumerate() if thread.name == "sidelog-sender"]
+        assert len(senders) == 1
+        for step in range(20):
+            train.add_scalar("loss", step / 2, step)
+            val.add_scalar("loss", step / 4, step)
+        train.flush()
+        train.close()
+        val.add_scalar("loss", 9.0, 99)  # the other goes on
+        val.close()
+        assert read_run(tmp_path / "train").scalars == {"loss": [(step, step / 2) for step in range(20)]}
+        assert read_run(tmp_path / "val").scalars["loss"][-1] == (99, 9.0)
+        log = (runtime_dir / "sidelog" / "daemon-1.log").read_text()
+        assert log.count(" connected (") == 1
+
+    def test_everything_comes_back_as_it_was_logged(self, runtime_dir: Path, tmp_path: Path) -> None:
+        image = noise(3, 5, 7)
+        with sidelog.SummaryWriter(tmp_path / "run") as writer:
+            writer.add_scalar("loss", 0.5, 3)
+            writer.add_scalars("curves", {"a": 1.0, "b": 2.0}, 4)
+            writer.add_text("note", "größer **als**", 5)
+            writer.add_image("picture", image, 6)
+            writer.add_histogram("weights", np.arange(10.0), 7)
+        run = read_run(tmp_path / "run")
+        assert run.scalars == {"loss": [(3, 0.5)]}
+        assert run.texts == {"note": [(5, "größer **als**")]}
+        assert run.histograms == {"weights": [(7, 10.0)]}
+        np.testing.assert_array_equal(run.pixels("picture"), image.transpose(1, 2, 0))
+        assert read_run(tmp_path / "run" / "curves" / "a").scalars == {"curves": [(4, 1.0)]}
+        assert read_run(tmp_path / "run" / "curves" / "b").scalars == {"curves": [(4, 2.0)]}
+
+    def test_pictures_of_a_tag_stand_in_the_order_of_the_calls(self, runtime_dir: Path, tmp_path: Path) -> None:
+        with sidelog.SummaryWriter(tmp_path / "run") as writer:
+            for step in range(60):
+                writer.add_image("a", noise(1, 4, 4, seed=step), step)
+                writer.add_image("b", noise(3, 40, 40, seed=step), 100 - step)
+        run = read_run(tmp_path / "run")
+        assert run.steps("a") == list(range(60))
+        assert run.steps("b") == [100 - step for step in range(60)]
+
+    def test_a_large_picture_does_not_delay_a_scalar(self, daemon: StartDaemon, tmp_path: Path) -> None:
+        process = daemon("--bind", f"ipc://{tmp_path}/d.sock")
+        writer = sidelog.SummaryWriter(tmp_path / "run", endpoint=process.endpoint)
+        large = np.broadcast_to(np.arange(2600, dtype=np.uint8), (3, 2600, 2600))  # 20 MB, in 20 parts
+        writer.add_scalar("before", 1.0, 0)
+        writer.flush()
+        process.signal(signal.SIGSTOP)  # nothing is taken: what is logged now waits in the client
+        writer.add_image("large", large, 0)
+        writer.add_scalar("loss", 0.5, 0)
+        process.signal(signal.SIGCONT)
+        writer.flush()
+        assert read_run(tmp_path / "run").scalars["loss"] == [(0, 0.5)]
+        writer.close()
+        np.testing.assert_array_equal(read_run(tmp_path / "run").pixels("large"), large.transpose(1, 2, 0))
+
+    def test_flush_waits_for_scalars_and_with_pictures_for_everything(self, runtime_dir: Path, tmp_path: Path) -> None:
+        with sidelog.SummaryWriter(tmp_path / "run") as writer:
+            for step in range(10):
+                writer.add_scalar("loss", float(step), step)
+                writer.add_image("map", noise(1, 300, 300), step)
+                writer.add_text("note", str(step), step)
+                writer.flush()
+                run = read_run(tmp_path / "run")
+                assert run.steps("loss")[-1] == run.steps("note")[-1] == step
+            writer.flush(pictures=True)
+            assert read_run(tmp_path / "run").steps("map") == list(range(10))
+
+    def test_a_writer_that_was_closed_opens_again(self, runtime_dir: Path, tmp_path: Path) -> None:
+        writer = sidelog.SummaryWriter(tmp_path / "run")
+        for step in range(3):
+            writer.add_scalar("loss", float(step), step)
+            writer.close()
+        assert read_run(tmp_path / "run").steps("loss") == [0, 1, 2]
+
+    def test_interpreter_exit_waits_for_what_was_logged(self, runtime_dir: Path, tmp_path: Path) -> None:
+        code = """
+import sys, sidelog, numpy as np
+writer = sidelog.SummaryWriter(sys.argv[1])
+for step in range(100):
+    writer.add_scalar("loss", step, step)
+writer.add_image("map", np.zeros((1, 50, 50)), 7)
+"""
+        run_script(code, str(tmp_path / "run"))
+        run = read_run(tmp_path / "run")
+        assert run.steps("loss") == list(range(100))
+        assert run.steps("map") == [7]
+
+
+class TestWhichDaemon:
+    def test_an_endpoint_in_the_environment_is_used(
+        self, daemon: StartDaemon, runtime_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        process = daemon("--bind", "tcp://127.0.0.1:*", "--logdir", str(tmp_path / "logs"))
+        monkeypatch.setenv("SIDELOG_ENDPOINT", process.endpoint)
+        with sidelog.SummaryWriter("exp1") as writer:
+            writer.add_scalar("loss", 1.0, 1)
+        assert read_run(tmp_path / "logs" / "exp1").steps("loss") == [1]
+        assert local_daemon() is None
+
+    def test_an_argument_wins_over_the_environment(
+        self, daemon: StartDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SIDELOG_ENDPOINT", "tcp://127.0.0.1:1")
+        process = daemon("--bind", f"ipc://{tmp_path}/d.sock")
+        with sidelog.SummaryWriter(tmp_path / "exp1", endpoint=process.endpoint) as writer:
+            writer.add_scalar("loss", 1.0, 1)
+        assert read_run(tmp_path / "exp1").steps("loss") == [1]
+
+    def test_the_local_daemon_started_by_hand_is_found(
+        self, daemon: StartDaemon, runtime_dir: Path, tmp_path: Path
+    ) -> None:
+        process = daemon("--logdir", str(tmp_path))
+        with sidelog.SummaryWriter(tmp_path / "exp1") as writer:
+            writer.add_scalar("loss", 1.0, 1)
+        ready = local_daemon()
+        assert ready is not None
+        assert ready.pid == process.pid
+        assert read_run(tmp_path / "exp1").steps("loss") == [1]
+
+    def test_switched_off_there_is_no_thread_no_daemon_and_no_folder(
+        self, runtime_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SIDELOG_MODE", "off")
+        with sidelog.SummaryWriter(tmp_path / "run") as writer:
+            writer.add_scalar("loss", 1.0, 1)
+            writer.add_image("map", noise(3, 4, 4), 1)
+            writer.add_text("note", "x", 1)
+            writer.flush(pictures=True)
+            assert writer.statistics().logged == 0
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("sidelog-")]
+        assert not (tmp_path / "run").exists()
+        assert list(runtime_dir.iterdir()) == []
+
+
+TRAINER = """
+import sys, sidelog, numpy as np
+name, steps = sys.argv[1], int(sys.argv[2])
+print("up", flush=True)
+sys.stdin.readline()
+with sidelog.SummaryWriter(name) as writer:
+    for step in range(steps):
+        writer.add_scalar("loss", step, step)
+        if step % 50 == 0:
+            writer.add_text("note", str(step), step)
+            writer.add_feature_map("map", np.full((4, 8, 8), float(step)), step)
+stats = writer.statistics()
+"""
+
+
+def test_eight_processes_at_once_lose_nothing_and_get_one_daemon(runtime_dir: Path, tmp_path: Path) -> None:
+    trainers = [start_script(TRAINER, str(tmp_path / f"run{i}"), "1000") for i in range(8)]
+    for trainer in trainers:
+        assert trainer.stdout is not None
+        assert trainer.stdout.readline() == "up\n"
+    for trainer in trainers:  # all of them stand at the same line
+        assert trainer.stdin is not None
+        trainer.stdin.write("\n")
+        trainer.stdin.flush()
+    for trainer in trainers:
+        status, out, err = finish(trainer, 60)
+        assert (status, err) == (0, ""), out + err
+    for i in range(8):
+        run = read_run(tmp_path / f"run{i}")
+        assert run.scalars["loss"] == [(step, step) for step in range(1000)]
+        assert run.steps("note") == run.steps("map") == list(range(0, 1000, 50))
+    log = (runtime_dir / "sidelog" / "daemon-1.log").read_text()
+    assert log.count(" ready: endpoint ") == 1
+    assert log.count(" connected (") == 8
+
+
+class TestDaemonGoesAway:
+    """The daemon is stopped by SIGTERM in mid-training; each reliable record is written exactly once."""
+
+    def train(self, writer: sidelog.SummaryWriter, rounds: int, between: Callable[[int], None]) -> int:
+        """Log in rounds; ``between`` happens in the middle of each."""
+        step = 0
+        for round_ in range(rounds):
+            for index in range(400):
+                if index == 200:
+                    between(round_)
+                writer.add_scalar("loss", float(step), step)
+                if step % 40 == 0:
+                    writer.add_text("note", f"step {step}", step)
+                    writer.add_image("map", noise(1, 60, 60, seed=step), step)
+                step += 1
+        return step
+
+    def check(self, writer: sidelog.SummaryWriter, run_directory: Path, steps: int) -> None:
+        run = read_run(run_directory)
+        assert run.scalars["loss"] == [(step, float(step)) for step in range(steps)]
+        assert run.texts["note"] == [(step, f"step {step}") for step in range(0, steps, 40)]
+        logged = list(range(0, steps, 40))
+        shown = run.steps("map")
+        assert shown == sorted(set(shown) & set(logged))
+        stats = writer.statistics()
+        assert stats.pending == stats.rejected == 0
+        assert len(shown) + stats.dropped + stats.lost == len(logged)
+        assert stats.logged == steps + 2 * len(logged)
+        assert stats.written == steps + len(logged) + len(shown)
+
+    def test_and_the_sender_starts_it_again(self, runtime_dir: Path, tmp_path: Path) -> None:
+        writer = sidelog.SummaryWriter(tmp_path / "run")
+        pids = []
+
+        def kill(_: int) -> None:
+            ready = wait_until(local_daemon)
+            pids.append(ready.pid)
+            os.kill(ready.pid, signal.SIGTERM)
+            # The rest of the round is logged while it goes down; the next waits for its successor.
+            wait_until(lambda: (now := local_daemon()) is not None and now.pid != ready.pid)
+
+        steps = self.train(writer, 3, kill)
+        writer.flush(pictures=True, timeout_s=DEADLINE_S)
+        self.check(writer, tmp_path / "run", steps)
+        writer.close()
+        assert len(set(pids)) == 3
+        assert read_run(tmp_path / "run").steps("loss") == list(range(steps))
+
+    def test_and_is_started_again_by_hand_over_tcp(self, daemon: StartDaemon, tmp_path: Path) -> None:
+        logs = tmp_path / "logs"
+        processes = [daemon("--bind", "tcp://127.0.0.1:*", "--logdir", str(logs))]
+        endpoint = processes[0].endpoint
+        writer = sidelog.SummaryWriter("exp1", endpoint=endpoint)
+
+        def restart(round_: int) -> None:
+            if round_ == 0:
+                writer.flush()  # it has certainly written something
+            assert processes[-1].stop() == 0
+            processes.append(daemon("--bind", endpoint, "--logdir", str(logs)))
+
+        steps = self.train(writer, 3, restart)
+        writer.flush(pictures=True, timeout_s=DEADLINE_S)
+        self.check(writer, logs / "exp1", steps)
+        writer.close()
+        assert processes[-1].stop() == 0
+
+    def test_while_nothing_is_logged_and_comes_back(self, daemon: StartDaemon, tmp_path: Path) -> None:
+        first = daemon("--bind", "tcp://127.0.0.1:*", "--logdir", str(tmp_path))
+        with sidelog.SummaryWriter("run", endpoint=first.endpoint) as writer:
+            writer.add_scalar("loss", 0.0, 0)
+            writer.flush()
+            assert first.stop() == 0
+            for step in range(1, 10):
+                writer.add_scalar("loss", float(step), step)
+            second = daemon("--bind", first.endpoint, "--logdir", str(tmp_path))
+        assert second.stop() == 0
+        assert read_run(tmp_path / "run").steps("loss") == list(range(10))
+
+    def test_in_the_middle_of_a_large_picture_without_waiting_for_the_rest(
+        self, daemon: StartDaemon, tmp_path: Path
+    ) -> None:
+        first = daemon("--bind", "tcp://127.0.0.1:*", "--logdir", str(tmp_path))
+        writer = sidelog.SummaryWriter("run", endpoint=first.endpoint)
+        writer.add_scalar("loss", 0.0, 0)
+        writer.flush()
+        for step in range(3):
+            writer.add_image("large", noise(3, 1500, 1500, seed=step), step)
+        assert first.stop(15) == 0
+        second = daemon("--bind", first.endpoint, "--logdir", str(tmp_path))
+        writer.flush(pictures=True)
+        stats = writer.statistics()
+        writer.close()
+        assert len(read_run(tmp_path / "run").images.get("large", [])) + stats.lost + stats.dropped == 3
+        assert second.stop() == 0
+
+
+def _log_in_child(folder: str, steps: int) -> None:
+    with sidelog.SummaryWriter(folder, rank=None) as writer:
+        for step in range(steps):
+            writer.add_scalar("loss", float(step), step)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+# Python 3.12 warns of a fork beside threads: ours is one, and this test is that it does no harm.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_children_of_multiprocessing_are_workers_of_their_own(method: str, runtime_dir: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context(method)
+    with sidelog.SummaryWriter(tmp_path / "parent") as writer:
+        writer.add_scalar("loss", 0.0, 0)
+        children = [context.Process(target=_log_in_child, args=(str(tmp_path / f"child{i}"), 200)) for i in range(2)]
+        for child in children:
+            child.start()
+        for step in range(1, 200):
+            writer.add_scalar("loss", float(step), step)
+        for child in children:
+            child.join(DEADLINE_S)
+            assert child.exitcode == 0
+            child.close()
+    for name in ("parent", "child0", "child1"):
+        assert read_run(tmp_path / name).steps("loss") == list(range(200))

@@ -1,0 +1,121 @@
+"""The renderer's threads: one bad picture ends that picture and nothing else, and a user is told once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from processes import wait_until
+from receptions import picture
+
+from sidelog_daemon import renderer as renderer_module
+from sidelog_daemon.actions import Noted, Outcome, Rejected, Render
+from sidelog_daemon.render_queue import RenderQueue
+from sidelog_daemon.renderer import Renderer
+from sidelog_daemon.writer import WriteRendered
+from sidelog_shared import dtypes
+from sidelog_shared.records import BufferSpec, Kind, Record
+
+W = "a" * 16
+
+
+class Threads:
+    """A renderer with what came out of it."""
+
+    def __init__(self, threads: int = 1) -> None:
+        self.rendered: list[WriteRendered] = []
+        self.outcomes: list[Outcome] = []
+        self.queue = RenderQueue(1 << 20)
+        self.renderer = Renderer(self.queue, threads=threads, write=self.rendered.append, report=self.outcomes.append)
+        self.renderer.start()
+
+    def render(self, *records: Record) -> None:
+        for record in records:
+            assert self.renderer.submit(Render(W, record)) == []
+        wait_until(lambda: self.queue.empty)
+
+    @property
+    def reasons(self) -> list[str]:
+        return [outcome.why for outcome in self.outcomes if isinstance(outcome, Rejected)]
+
+    @property
+    def notes(self) -> list[str]:
+        return [outcome.text for outcome in self.outcomes if isinstance(outcome, Noted)]
+
+
+@pytest.fixture
+def threads() -> Iterator[Threads]:
+    one = Threads()
+    yield one
+    one.renderer.stop(10)
+
+
+def histogram(seq: int, values: list[float], **options: object) -> Record:
+    spec = BufferSpec(dtypes.FLOAT64, (len(values),))
+    data = np.array(values).tobytes()
+    return dataclasses.replace(
+        picture(seq, tag="values"), kind=Kind.HISTOGRAM, options=options, specs=(spec,), buffers=(data,)
+    )
+
+
+def test_what_cannot_be_rendered_is_rejected_and_the_rest_goes_on(threads: Threads) -> None:
+    good = picture(1)
+    threads.render(
+        good,
+        dataclasses.replace(good, seq=2, options={}),
+        dataclasses.replace(good, seq=3, options={"recipe": {"layout": "hexagon"}}),
+        dataclasses.replace(good, seq=4, specs=(), buffers=()),
+        dataclasses.replace(good, seq=5, specs=(BufferSpec(dtypes.UINT8, (0, 1, 2, 2)),), buffers=(b"",)),
+        histogram(6, [1.0, 2.0], bins=True),
+        histogram(7, [1.0, 2.0], max_bins=0),
+        histogram(8, [1.0, 2.0], bins="many"),
+        histogram(9, [1.0, 2.0]),
+    )
+    assert [one.record.seq for one in threads.rendered] == [1, 9]
+    assert len(threads.reasons) == 7
+    for reason, words in zip(
+        threads.reasons,
+        [
+            "recipe is NoneType, expected a map",
+            "recipe.layout is 'hexagon', expected one of",
+            "PICTURE has no buffers, expected at least 1",
+            "expected",
+            "bins is True, expected a name, a number of bins, or a second buffer of edges",
+            "max_bins is 0, expected an integer of at least 1",
+            "bins is 'many', expected",
+        ],
+        strict=True,
+    ):
+        assert words in reason
+
+
+def test_what_nobody_foresaw_ends_one_picture(threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
+    render = renderer_module.render_picture
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("in the depths")
+
+    monkeypatch.setattr(renderer_module, "render_picture", broken)
+    threads.render(picture(1))
+    monkeypatch.setattr(renderer_module, "render_picture", render)
+    threads.render(picture(2))
+    assert threads.reasons == ["ZeroDivisionError: in the depths"]
+    assert [one.record.seq for one in threads.rendered] == [2]
+
+
+def test_a_warning_is_said_once_per_tag(threads: Threads) -> None:
+    threads.render(*(histogram(seq, [1.0, float("nan")]) for seq in (1, 2, 3)))
+    assert threads.notes == ["'values' at step 1: 1 values are NaN or infinite, left out"]
+    assert len(threads.rendered) == 3
+
+
+def test_several_threads_keep_the_order_of_a_tag() -> None:
+    threads = Threads(threads=3)
+    threads.render(*(picture(seq, tag=f"tag{seq % 4}") for seq in range(1, 101)))
+    threads.renderer.stop(10)
+    for tag in range(4):
+        seqs = [one.record.seq for one in threads.rendered if one.record.tag == f"tag{tag}"]
+        assert seqs == sorted(seqs)
+        assert len(seqs) == 25
