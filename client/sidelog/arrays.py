@@ -1,12 +1,14 @@
 """What may be logged, seen alike: torch tensors on any device and numpy arrays. No copy is made here.
 
+What is refused is refused here, for pictures, histograms, scalars and lazy grids alike.
+
 torch is never imported: a process that has not imported it has no tensors.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = "torch.Tensor | npt.NDArray[np.generic]"
 
-_REFUSED = ("DTensor", "FakeTensor", "FunctionalTensor", "ShardedTensor", "NestedTensor")
 _torch_dtypes: dict[object, DType] = {}
 
 
@@ -31,39 +32,73 @@ def is_tensor(value: object) -> bool:
 def as_array(value: object, what: str) -> Array:
     """``value`` as a dense tensor or array whose elements can cross the wire; numbers and nested lists become arrays.
 
+    A lazy grid is drawn.
+
     Args:
         value: what the caller gave.
         what: how to name it in an error (``"add_image 'x': img_tensor"``).
 
     Raises:
-        SnapshotError: not an array, or sparse, nested, quantized, distributed, fake, without storage, or of a
-            type that the protocol does not know.
+        SnapshotError: not an array, or masked, sparse, nested, quantized, distributed, fake, without storage, or of
+            a type that the protocol does not know.
     """
     if is_tensor(value):
-        _check_tensor(value, what)  # type: ignore[arg-type]
-        return value  # type: ignore[return-value]
+        tensor = _drawn(value)
+        check_ordinary(tensor, what)
+        if _of_torch(tensor.dtype) is None:
+            raise _unknown_dtype(what, tensor.dtype)
+        return tensor
+    if isinstance(value, np.ma.MaskedArray):
+        raise SnapshotError(f"{what} is a masked array, expected one that holds every value: give .filled(value)")
     if not isinstance(value, np.ndarray):
         if not isinstance(value, (int, float, bool, np.generic, list, tuple)):
             raise SnapshotError(f"{what} is {_type_name(value)}, expected a torch tensor, a numpy array or a list")
         try:
             value = np.asarray(value)
-        except ValueError as error:
+        except (TypeError, ValueError, RuntimeError) as error:  # ragged lists; tensors that numpy cannot take
             raise SnapshotError(f"{what} cannot be made an array: {error}") from None
     if value.dtype.name not in BY_NAME:
-        raise SnapshotError(f"{what} has dtype {value.dtype}, expected one of {', '.join(BY_NAME)}")
-    return value
+        raise _unknown_dtype(what, value.dtype)
+    return np.asarray(value)
+
+
+def check_ordinary(tensor: torch.Tensor, what: str) -> None:
+    """Refuse tensors that have no values of their own in dense memory.
+
+    Raises:
+        SnapshotError: FakeTensor, DTensor, MaskedTensor, jagged and whatever else implements operators rather than
+            owns memory; nested, sparse, meta and quantized tensors; one inside ``vmap`` or ``grad``; one whose
+            storage was freed. Parameters and torchvision's ``tv_tensors`` are ordinary.
+    """
+    torch = sys.modules["torch"]
+    kind = hint = ""
+    cls = type(tensor)
+    if cls is not torch.Tensor and (
+        cls.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__ or hasattr(tensor, "__tensor_flatten__")
+    ):
+        kind = f"a {cls.__name__}"
+        hint = ": give its local part, .to_local()" if hasattr(tensor, "to_local") else ""
+    elif tensor.is_nested:
+        kind, hint = "a nested tensor", ": give its parts, .unbind()"
+    elif tensor.layout is not torch.strided:
+        kind, hint = f"of layout {tensor.layout}", ": give .to_dense()"
+    elif tensor.is_meta:
+        kind = "on the meta device"
+    elif tensor.is_quantized:
+        kind, hint = f"quantized ({tensor.dtype})", ": give .dequantize()"
+    elif torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        kind = "inside a torch.func transform (vmap, grad)"
+    elif tensor.untyped_storage().size() == 0 and tensor.numel():
+        kind, hint = "a tensor whose storage was freed", ": gather it first, if it is sharded"  # FSDP's parameters
+    if kind:
+        raise SnapshotError(f"{what} is {kind}, expected an ordinary dense tensor that holds its values{hint}")
 
 
 def dtype_of(array: Array) -> DType:
-    if isinstance(array, np.ndarray):
-        return BY_NAME[array.dtype.name]
-    found = _torch_dtypes.get(array.dtype)
+    """The element type of an array that :func:`as_array` let through."""
+    found = BY_NAME.get(array.dtype.name) if isinstance(array, np.ndarray) else _of_torch(array.dtype)
     if found is None:
-        # str(torch.float32) is "torch.float32": the name is looked up in our table, never in torch.
-        found = BY_NAME.get(str(array.dtype).removeprefix("torch."))
-        if found is None:
-            raise SnapshotError(f"tensor has dtype {array.dtype}, expected one of {', '.join(BY_NAME)}")
-        _torch_dtypes[array.dtype] = found
+        raise _unknown_dtype("array", array.dtype)
     return found
 
 
@@ -76,18 +111,25 @@ def describe(array: Array) -> str:
     return f"{dtype_of(array).name} {list(array.shape)}"
 
 
-def _check_tensor(tensor: torch.Tensor, what: str) -> None:
-    torch = sys.modules["torch"]
-    kind = type(tensor)
-    if kind is not torch.Tensor and any(base.__name__ in _REFUSED for base in kind.__mro__):
-        raise SnapshotError(f"{what} is a {kind.__name__}, expected a plain tensor: log its local part (.to_local())")
-    if tensor.is_nested:
-        raise SnapshotError(f"{what} is a nested tensor, expected a dense one: log its parts (.unbind())")
-    if tensor.layout is not torch.strided:
-        raise SnapshotError(f"{what} has layout {tensor.layout}, expected a dense one (.to_dense())")
-    if tensor.is_meta:
-        raise SnapshotError(f"{what} is on the meta device and has no values, expected a tensor with storage")
-    dtype_of(tensor)
+def _drawn(value: object) -> torch.Tensor:
+    grids = sys.modules.get("sidelog.torch_grid")
+    if grids is not None and isinstance(value, grids.LazyGrid):
+        value = value.drawn()
+    return cast("torch.Tensor", value)
+
+
+def _of_torch(dtype: object) -> DType | None:
+    found = _torch_dtypes.get(dtype)
+    if found is None:
+        # str(torch.float32) is "torch.float32": the name is looked up in our table, never in torch.
+        found = BY_NAME.get(str(dtype).removeprefix("torch."))
+        if found is not None:
+            _torch_dtypes[dtype] = found
+    return found
+
+
+def _unknown_dtype(what: str, dtype: object) -> SnapshotError:
+    return SnapshotError(f"{what} has dtype {dtype}, expected one of {', '.join(BY_NAME)}")
 
 
 def _type_name(value: object) -> str:

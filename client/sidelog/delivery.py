@@ -119,7 +119,7 @@ class Delivery:
         next_seq = {
             Lane.LIGHT: self._light.settled_through + 1,
             Lane.HEAVY: 1,
-            Lane.PICTURE: self._pictures.last + 1,
+            Lane.PICTURE: self._pictures.first_unsettled,
         }
         self._urgent.append(requests.Hello(self._worker, next_seq=next_seq).frames(self.epoch))
 
@@ -308,12 +308,12 @@ class Delivery:
         return bool(self._flushes)
 
     def statistics(self) -> Statistics:
-        dropped_here = dict(self._outbox.dropped)
+        dropped_here = self._outbox.drops()
         return Statistics(
             written=self._totals[End.WRITTEN],
             rejected=self._totals[End.REJECTED],
             dropped=self._totals[End.DROPPED] + sum(dropped_here.values()),
             lost=self._light.lost + self._pictures.lost + self._totals[End.LOST] + self._outbox.light_refused,
             pending=self.pending,
-            dropped_tags=dict(self._totals.dropped_tags + self._outbox.dropped),
+            dropped_tags=dict(self._totals.dropped_tags + dropped_here),
         )

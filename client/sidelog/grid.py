@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from sidelog.arrays import check_ordinary
 from sidelog.torch_grid import GridSource, LazyGrid, draw, outside_inference_mode
 from sidelog_shared.errors import ConfigError, SnapshotError
 from sidelog_shared.recipe import Layout, Recipe
@@ -137,28 +138,9 @@ def _without_empty(shape: tuple[int, ...], image: torch.Tensor, name: str) -> tu
 
 def _ordinary(tensor: torch.Tensor, name: str) -> torch.Tensor:
     """The tensor, refused unless it has values of its own, in dense memory."""
-    kind = ""
-    if type(tensor) is not torch.Tensor:
-        if isinstance(tensor, LazyGrid):
-            return tensor.drawn()
-        # FakeTensor, DTensor, MaskedTensor, jagged: all that implement operators rather than own memory. Parameters
-        # and torchvision's tv_tensors do not.
-        if type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__ or hasattr(
-            tensor, "__tensor_flatten__"
-        ):
-            kind = f"a {type(tensor).__name__}"
-    if tensor.is_nested:
-        kind = kind or "a nested tensor"
-    elif tensor.layout is not torch.strided:
-        kind = kind or f"of layout {tensor.layout}"
-    elif tensor.is_meta:
-        kind = kind or "on the meta device"
-    elif tensor.is_quantized:
-        kind = kind or f"quantized ({tensor.dtype})"
-    elif torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        kind = kind or "inside a torch.func transform (vmap, grad)"
-    if kind:
-        raise SnapshotError(f"make_grid: {name} is {kind}, expected an ordinary dense tensor that holds its values")
+    if isinstance(tensor, LazyGrid):
+        return tensor.drawn()
+    check_ordinary(tensor, f"make_grid: {name}")
     return tensor
 
 

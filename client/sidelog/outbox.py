@@ -120,7 +120,8 @@ class Outbox:
     def put_light(self, call: LightCall) -> bool:
         """Queue a call; False when it was not taken because the queue is full."""
         if len(self.light) >= MAX_LIGHT_ITEMS and not isinstance(call, FlushRequest):
-            self.light_refused += 1
+            with self._lock:
+                self.light_refused += 1
             return False
         self.light.append(call)
         if self.dormant:
@@ -167,6 +168,11 @@ class Outbox:
             snapshot.release()
 
     # The sender thread
+
+    def drops(self) -> Counter[str]:
+        """Pictures dropped here so far, by tag."""
+        with self._lock:
+            return self.dropped.copy()
 
     def take_picture(self) -> PictureCall | None:
         with self._lock:

@@ -49,6 +49,15 @@ class PictureLane:
         return self._last
 
     @property
+    def first_unsettled(self) -> int:
+        """The lowest sequence number whose end is not known, or the next new one.
+
+        None is sent again, but a daemon counts as settled what is below the number that HELLO says. Were it the next
+        new one, a WELCOME that is lost on its way would take with it which pictures had arrived.
+        """
+        return min(self._flights, default=self._last + 1)
+
+    @property
     def under_way(self) -> int:
         return len(self._flights)
 
@@ -104,7 +113,7 @@ class PictureLane:
 
     def lose_unreceived(self, received: IntervalSet) -> None:
         """The same daemon, a new connection: what it has not received went down with the old one."""
-        for seq in [seq for seq in self._flights if seq not in received]:
+        for seq in [seq for seq in self._flights if seq not in received and seq not in self._unresolved]:
             self._lose(seq)
 
     def doubt(self) -> None:

@@ -5,8 +5,9 @@ Nothing is guessed from the values. Where a shape could mean two things, the err
 
 from __future__ import annotations
 
+import operator
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,22 +65,25 @@ class GridArguments:
         """The parameters that were given, in the recipe's names and types."""
         chosen: dict[str, object] = {}
         if self.nrow is not None:
-            chosen["nrow"] = int(self.nrow)
+            chosen["nrow"] = _integer("nrow", self.nrow)
         if self.padding is not None:
-            chosen["padding"] = int(self.padding)
+            chosen["padding"] = _integer("padding", self.padding)
         if self.normalize is not None:
             chosen["normalize"] = bool(self.normalize)
         if self.scale_each is not None:
             chosen["scale_each"] = bool(self.scale_each)
         if self.pad_value is not None:
-            chosen["pad_value"] = float(self.pad_value)
+            try:
+                chosen["pad_value"] = float(self.pad_value)
+            except (TypeError, ValueError, OverflowError):
+                raise ConfigError(f"pad_value is {self.pad_value!r:.80}, expected a number") from None
         bounds = self.value_range if self.value_range is not None else self.range
         if bounds is not None:
             try:
                 low, high = bounds
                 chosen["value_range"] = (float(low), float(high))
-            except (TypeError, ValueError):
-                raise ConfigError(f"value_range is {bounds!r}, expected (low, high)") from None
+            except (TypeError, ValueError, OverflowError):
+                raise ConfigError(f"value_range is {bounds!r:.80}, expected (low, high)") from None
         return chosen
 
 
@@ -100,34 +104,37 @@ def select_image(
         return _check_channels(Selection([source.tensor], shape_of(source.tensor), source.recipe, owned=True), 1, what)
     if isinstance(value, (list, tuple)) and any(_is_array(item) for item in value):
         return _grid_of_list(value, options, what)
-    array = as_array(_drawn(value), what)
+    array = as_array(value, what)
     _check_not_empty(array, what)
+    formats = _letters(dataformats, what)
     if array.ndim == 4:
-        return _image_of_batch(array, dataformats, options, what)
-    formats = _check_formats(dataformats, array, "CHW", what)
+        return _image_of_batch(array, formats, options, what)
+    _check_formats(formats, array, what)
     _refuse_ambiguous_integers(array, options, what)
     recipe = _recipe(Layout.IMAGE, {"dataformats": formats, **options}, what)
-    selection = Selection([array], shape_of(array), recipe)
-    return selection if "C" not in formats else _check_channels(selection, formats.index("C"), what)
+    return _check_channels(Selection([array], shape_of(array), recipe), formats.find("C"), what)
 
 
 def select_images(
     value: object, dataformats: str, grid: GridArguments, mean: object, std: object, what: str
 ) -> Selection:
     """What ``add_images`` shows: a batch in tensorboardX's mosaic, or in ``make_grid``'s with any grid argument."""
+    formats = _letters(dataformats, what)
     if isinstance(value, (list, tuple)) and any(_is_array(item) for item in value):
-        items = _same_shape([as_array(item, f"{what}[{i}]") for i, item in enumerate(value)], what)
-        formats = dataformats.upper()
-        if formats == "NCHW":
-            formats = "NCHW" if items[0].ndim == 3 else "NHW"
-        elif formats in ("CHW", "HWC", "HW"):
+        arrays = _same_shape([as_array(item, f"{what}[{i}]") for i, item in enumerate(value)], what)
+        shape: tuple[int, ...] = (len(arrays), *arrays[0].shape)
+        if formats == "NCHW" and arrays[0].ndim == 2:
+            formats = "NHW"
+        elif "N" not in formats:
             formats = "N" + formats
-        arrays: Sequence[Array] = items
-        shape = (len(items), *items[0].shape)
+        elif formats[0] != "N":
+            raise SnapshotError(
+                f"{what} is a list with dataformats {dataformats!r}, expected those of one picture, 'HWC'"
+            )
     else:
-        array = as_array(_drawn(value), what)
-        _check_not_empty(array, what)
-        arrays, shape, formats = [array], shape_of(array), dataformats.upper()
+        arrays = [as_array(value, what)]
+        shape = shape_of(arrays[0])
+    _check_not_empty(arrays[0], what)
     if sorted(formats) not in (sorted("NCHW"), sorted("NHW")) or len(formats) != len(shape):
         raise SnapshotError(
             f"{what} has shape {list(shape)} with dataformats {dataformats!r}, expected one letter of N, C, H, W per "
@@ -136,15 +143,14 @@ def select_images(
     options = {**grid.given(), **_denormalization(mean, std)}
     _refuse_ambiguous_integers(arrays[0], options, what)
     if grid.given():
-        if len(arrays) > 1:
-            arrays = [_permuted(item[None], formats, "NCHW")[0] for item in arrays]
-        else:
+        if len(shape) == arrays[0].ndim:
             arrays = [_permuted(arrays[0], formats, "NCHW")]
-        shape = tuple(arrays[0].shape) if len(arrays) == 1 else (len(arrays), *arrays[0].shape)
+        else:
+            arrays = [_permuted(item, formats[1:], "CHW") for item in arrays]
+        shape = (shape[formats.index("N")], *arrays[0].shape[-3:])
         return _check_channels(Selection(arrays, shape, _recipe(Layout.GRID, options, what)), 1, what)
     recipe = _recipe(Layout.MOSAIC, {"dataformats": formats, **options}, what)
-    selection = Selection(arrays, shape, recipe)
-    return selection if "C" not in formats else _check_channels(selection, formats.index("C"), what)
+    return _check_channels(Selection(arrays, shape, recipe), formats.find("C"), what)
 
 
 def select_feature_map(value: object, sample: int, grid: GridArguments, what: str) -> Selection:
@@ -152,17 +158,18 @@ def select_feature_map(value: object, sample: int, grid: GridArguments, what: st
     options: dict[str, object] = {"normalize": True, **grid.given()}
     if isinstance(value, (list, tuple)) and any(_is_array(item) for item in value):
         return _grid_of_list(value, options, what, single_channel=True)
-    array = as_array(_drawn(value), what)
+    array = as_array(value, what)
     if array.ndim not in (3, 4):
         hint = ": for one map use add_image(..., dataformats='HW')" if array.ndim == 2 else ""
         raise SnapshotError(f"{what} is {describe(array)}, expected [C, H, W] or [B, C, H, W]{hint}")
     _check_not_empty(array, what)
     if array.ndim == 4:
         samples = array.shape[0]
-        if isinstance(sample, bool) or not isinstance(sample, int) or not -samples <= sample < samples:
+        index = _integer("sample", sample)
+        if not -samples <= index < samples:
             raise SnapshotError(f"{what}: sample is {sample!r}, expected an integer in 0..{samples - 1}")
-        options["source"] = f"sample {sample % samples} of {samples}"
-        array = array[sample]
+        options["source"] = f"sample {index % samples} of {samples}"
+        array = array[index]
     _refuse_ambiguous_integers(array, options, what)
     channels, height, width = array.shape
     return Selection([array], (channels, 1, height, width), _recipe(Layout.GRID, options, what))
@@ -193,27 +200,24 @@ def select_label_map(
     if palette is not None:
         options["palette"] = _palette(palette, what)
     if num_classes is not None:
-        options["num_classes"] = int(num_classes)
+        options["num_classes"] = _integer("num_classes", num_classes)
     if ignore_index is not None:
-        options["ignore_index"] = int(ignore_index)
+        options["ignore_index"] = _integer("ignore_index", ignore_index)
     shape = shape_of(array) if array.ndim == 3 else (1, *array.shape)
     return Selection([array], shape, _recipe(Layout.LABELS, options, what))
 
 
-def _image_of_batch(array: Array, dataformats: str, options: dict[str, object], what: str) -> Selection:
-    formats = dataformats.upper()
+def _image_of_batch(array: Array, formats: str, options: dict[str, object], what: str) -> Selection:
     batch_formats = formats if "N" in formats else "N" + formats
     if sorted(batch_formats) != sorted("NCHW"):
-        raise SnapshotError(
-            f"{what} is {describe(array)}, expected an order of NCHW as dataformats, got {dataformats!r}"
-        )
+        raise SnapshotError(f"{what} is {describe(array)}, expected an order of NCHW as dataformats, got {formats!r}")
     _refuse_ambiguous_integers(array, options, what)
     if options.keys() - {"mean", "std"}:
         view = _permuted(array, batch_formats, "NCHW")
         return _check_channels(Selection([view], shape_of(view), _recipe(Layout.GRID, options, what)), 1, what)
     if "N" not in formats:
         raise SnapshotError(
-            f"{what} is {describe(array)}, a batch, expected one image {dataformats}: use add_images, or say how to "
+            f"{what} is {describe(array)}, a batch, expected one image {formats}: use add_images, or say how to "
             "tile it (nrow=8)"
         )
     recipe = _recipe(Layout.MOSAIC, {"dataformats": batch_formats, **options}, what)
@@ -223,7 +227,7 @@ def _image_of_batch(array: Array, dataformats: str, options: dict[str, object], 
 def _grid_of_list(
     value: Sequence[object], options: dict[str, object], what: str, *, single_channel: bool = False
 ) -> Selection:
-    items = [as_array(_drawn(item), f"{what}[{index}]") for index, item in enumerate(value)]
+    items = [as_array(item, f"{what}[{index}]") for index, item in enumerate(value)]
     for index, item in enumerate(items):
         if item.ndim == 4:
             raise SnapshotError(
@@ -247,13 +251,20 @@ def _grid_of_list(
 def _same_shape(items: list[Array], what: str) -> list[Array]:
     first = items[0]
     for index, item in enumerate(items):
-        if item.shape != first.shape or item.dtype != first.dtype or is_tensor(item) != is_tensor(first):
+        if (
+            is_tensor(item) != is_tensor(first)
+            or shape_of(item) != shape_of(first)
+            or dtype_of(item) != dtype_of(first)
+        ):
             raise SnapshotError(f"{what}[{index}] is {describe(item)}, expected {describe(first)} as {what}[0]")
+        if not isinstance(item, np.ndarray) and item.device != first.device:
+            raise SnapshotError(f"{what}[{index}] is on {item.device}, expected {first.device} as {what}[0]")
     return items
 
 
 def _check_channels(selection: Selection, dimension: int, what: str) -> Selection:
-    channels = selection.shape[dimension]
+    """Refuse what cannot be shown in color; a negative ``dimension`` says that there is none of channels."""
+    channels = 1 if dimension < 0 else selection.shape[dimension]
     if channels not in _PICTURE_CHANNELS:
         shape = list(selection.shape)
         hint = "add_feature_map shows each channel as a tile"
@@ -271,16 +282,18 @@ def _check_not_empty(array: Array, what: str) -> None:
         raise SnapshotError(f"{what} is {describe(array)}, which is empty, expected at least one value")
 
 
-def _check_formats(dataformats: object, array: Array, default: str, what: str) -> str:
+def _letters(dataformats: object, what: str) -> str:
     if not isinstance(dataformats, str):
-        raise ConfigError(f"{what}: dataformats is {dataformats!r}, expected a string such as {default!r}")
-    formats = dataformats.upper()
+        raise ConfigError(f"{what}: dataformats is {dataformats!r}, expected a string such as 'CHW'")
+    return dataformats.upper()
+
+
+def _check_formats(formats: str, array: Array, what: str) -> None:
     if sorted(formats) not in (sorted("CHW"), sorted("HW")):
-        raise ConfigError(f"{what}: dataformats is {dataformats!r}, expected an order of CHW or of HW")
+        raise ConfigError(f"{what}: dataformats is {formats!r}, expected an order of CHW or of HW")
     if len(formats) != array.ndim:
         hint = ": give dataformats='HW'" if array.ndim == 2 else ""
         raise SnapshotError(f"{what} is {describe(array)}, expected {len(formats)} dimensions ({formats}){hint}")
-    return formats
 
 
 def _refuse_ambiguous_integers(array: Array, options: dict[str, object], what: str) -> None:
@@ -299,21 +312,34 @@ def _recipe(layout: Layout, options: dict[str, object], what: str) -> Recipe:
         raise ConfigError(f"{what}: {error}") from None
 
 
+def _integer(name: str, value: object) -> int:
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ConfigError(f"{name} is {value!r:.80}, expected an integer") from None
+    if abs(number) >= 2**63:
+        raise ConfigError(f"{name} is {number}, expected a 64-bit integer")
+    return number
+
+
 def _denormalization(mean: object, std: object) -> dict[str, object]:
     options: dict[str, object] = {}
     for name, value in (("mean", mean), ("std", std)):
         if value is not None:
             try:
-                numbers = tuple(float(one) for one in (value if isinstance(value, Iterable) else [value]))  # type: ignore[arg-type]
+                numbers = np.asarray(value.tolist() if is_tensor(value) else value, np.float64)  # type: ignore[attr-defined]
             except (TypeError, ValueError):
-                raise ConfigError(f"{name} is {value!r}, expected a number per channel") from None
-            options[name] = numbers
+                numbers = np.empty(0)
+            # [C], or [C, 1, 1] as it is made for broadcasting.
+            if not numbers.size or numbers.size != max(numbers.shape, default=1):
+                raise ConfigError(f"{name} is {value!r:.80}, expected a number per channel")
+            options[name] = tuple(numbers.reshape(-1).tolist())
     return options
 
 
 def _palette(palette: object, what: str) -> tuple[tuple[int, int, int], ...]:
     try:
-        colors = np.asarray(palette)
+        colors = np.asarray(palette.tolist() if is_tensor(palette) else palette)  # type: ignore[attr-defined]
     except ValueError:
         colors = np.empty(0)
     if colors.ndim != 2 or colors.shape[1] != 3 or colors.dtype.kind not in "iu":
@@ -337,8 +363,3 @@ def _lazy_source(value: object) -> GridSource | None:
     """The source of a grid that nobody has drawn or changed."""
     grids = sys.modules.get("sidelog.torch_grid")
     return value.source if grids is not None and isinstance(value, grids.LazyGrid) else None
-
-
-def _drawn(value: object) -> object:
-    grids = sys.modules.get("sidelog.torch_grid")
-    return value.drawn() if grids is not None and isinstance(value, grids.LazyGrid) else value

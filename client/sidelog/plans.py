@@ -46,12 +46,17 @@ class Plan:
         if type(value) is not self._type:
             return 0
         array: Array = value
-        if array.shape != self._shape or array.dtype != self._dtype:
+        try:
+            if array.shape != self._shape or array.dtype != self._dtype:
+                return 0
+            if isinstance(array, np.ndarray):
+                return _address(array) + self._offset if array.flags.c_contiguous else 0
+            if array.is_cpu and array.layout is self._layout and array.is_contiguous() and not array.is_neg():
+                address = array.data_ptr()
+                # Memory that was freed (FSDP resizes storages to 0) begins at address 0.
+                return address + self._offset if address > array.storage_offset() * array.itemsize else 0
+        except RuntimeError:  # a nested tensor has no shape, one inside vmap or grad no address
             return 0
-        if isinstance(array, np.ndarray):
-            return _address(array) + self._offset if array.flags.c_contiguous else 0
-        if array.is_cpu and array.layout is self._layout and array.is_contiguous() and not array.is_neg():
-            return array.data_ptr() + self._offset
         return 0
 
 
@@ -96,7 +101,7 @@ class Plans:
 def _is_plain(value: object) -> bool:
     """A contiguous array of no special kind in CPU memory."""
     if type(value) is np.ndarray:
-        return bool(value.flags.c_contiguous)
+        return bool(value.flags.c_contiguous) and value.dtype.isnative
     if not is_tensor(value):
         return False
     import torch

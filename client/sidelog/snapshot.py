@@ -145,11 +145,13 @@ def _copy(arrays: Sequence[Array], slot: Slot, nbytes: int) -> None:
     Not with ``Tensor.copy_``: above 32,768 elements it hands the copy to OpenMP's threads, and to wake one that
     sleeps took 7 ms where the copy itself takes 20 us (``docs/decisions/0002-memmove.md``).
     """
+    dtype = dtype_of(arrays[0])
     size = nbytes // len(arrays)
     for index, array in enumerate(arrays):
         begin = index * size
         if isinstance(array, np.ndarray):
-            source, contiguous = array, array.flags.c_contiguous
+            source = array
+            contiguous = array.flags.c_contiguous and array.dtype == dtype.numpy  # another byte order is not
             address = array.ctypes.data if contiguous else 0
         else:
             tensor = array.resolve_neg() if array.is_neg() else array
@@ -161,7 +163,8 @@ def _copy(arrays: Sequence[Array], slot: Slot, nbytes: int) -> None:
         if contiguous:
             ctypes.memmove(slot.address + begin, address, size)  # frees the interpreter lock
         else:
-            target = slot.array[begin : begin + size].view(source.dtype).reshape(source.shape)
+            bits = source.dtype if dtype.numpy is None else dtype.numpy
+            target = slot.array[begin : begin + size].view(bits).reshape(source.shape)
             np.copyto(target, source)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PARTS = ("start", "calls", "device", "cpu", "launch", "daemon", "memory")
 _NEEDED = ("torch", "torchvision", "tensorboardX", "crc32c", "psutil", "sklearn", "PIL", "sidelog_daemon")
 _QUICK = {
-    "pairs": 2, "block_steps": 5, "launch_steps": 20, "step_ms": 20.0, "calls": 40, "maps": 40, "starts": 1,
+    "pairs": 2, "block_steps": 5, "launch_steps": 20, "step_ms": 50.0, "calls": 40, "maps": 40, "starts": 1,
     "memory_steps": 100,
 }  # fmt: skip
 """What ``--quick`` takes where nothing is given."""

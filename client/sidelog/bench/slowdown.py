@@ -12,10 +12,6 @@ from sidelog.bench.figures import Figure, Measurement
 from sidelog.bench.pairs import Estimate, beyond_calls, estimate, percentile, slowdowns
 from sidelog.bench.workloads import Workload
 
-SLOWDOWN_GOALS = {"device": 1.0, "cpu": 2.0}
-"""Percent."""
-BEYOND_CALLS_GOALS = {"launch": 5.0}
-
 
 def measure_slowdown(workload: Workload, blocks: Blocks) -> Measurement:
     """Figures of one workload; percentages are of the step without logging."""
@@ -36,8 +32,8 @@ def measure_slowdown(workload: Workload, blocks: Blocks) -> Measurement:
     arrivals = [block.arrival_s for block in ours if block.arrival_s is not None]
     figures = [
         plain("step", "ms", *(1e3 * float(np.mean(_steps(arm))) for arm in (ours, inline, off))),
-        percent("slowdown", ours_by, inline_by, SLOWDOWN_GOALS.get(name)),
-        percent("slowdown beyond the calls' own time", ours_rest, inline_rest, BEYOND_CALLS_GOALS.get(name)),
+        percent("slowdown", ours_by, inline_by, workload.slowdown_goal),
+        percent("slowdown beyond the calls' own time", ours_rest, inline_rest, workload.beyond_calls_goal),
         plain("calls of a step, p50", "us", *(percentile(us, 50) for us in (ours_us, inline_us))),
         plain("calls of a step, p99", "us", *(percentile(us, 99) for us in (ours_us, inline_us))),
         plain("CPU time that a step adds here", "us", _cpu_us(ours, off), _cpu_us(inline, off)),

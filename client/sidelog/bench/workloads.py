@@ -26,10 +26,14 @@ class Workload(Protocol):
     Attributes:
         name: as on the command line.
         summary: one line for people.
+        slowdown_goal: percent that sidelog may slow it down; None where nothing was promised.
+        beyond_calls_goal: the same for what the calls' own time does not explain.
     """
 
     name: str
     summary: str
+    slowdown_goal: float | None
+    beyond_calls_goal: float | None
 
     def train(self, step: int) -> None:
         """One step without logging; returns when it is really over."""
@@ -53,9 +57,11 @@ class Device:
     """
 
     name = "device"
+    beyond_calls_goal: float | None = None
 
     def __init__(self, step_s: float, activations: Activations) -> None:
         self.summary = f"a device busy for {step_s * 1e3:g} ms, then a scalar and two maps, each step"
+        self.slowdown_goal: float | None = 1.0 if step_s >= 0.05 else None
         self._step_s = step_s
         self._activations = activations
         self._launch = MatrixProducts(step_s) if activations.layer1.device.type == "cuda" else None
@@ -89,6 +95,8 @@ class Network:
     """
 
     name = "cpu"
+    slowdown_goal: float | None = 2.0
+    beyond_calls_goal: float | None = None
 
     def __init__(self, activations: Activations, seed: int) -> None:
         import torch
@@ -136,6 +144,8 @@ class Launch:
     """
 
     name = "launch"
+    slowdown_goal: float | None = None
+    beyond_calls_goal: float | None = 5.0
 
     def __init__(self, activations: Activations) -> None:
         import torch

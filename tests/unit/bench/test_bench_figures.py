@@ -23,6 +23,8 @@ class Loop:
 
     name = "device"
     summary = "a loop"
+    slowdown_goal = 1.0
+    beyond_calls_goal = None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,21 @@ from sidelog_shared.locks import is_held_by_someone
 from sidelog_shared.records import Lane, RunMarks
 
 
+_opened: list[RunDirectory] = []
+
+
+@pytest.fixture(autouse=True)
+def _let_go() -> Iterator[None]:
+    """Many tests end while a directory is open, as a killed daemon would leave it."""
+    yield
+    while _opened:
+        _opened.pop().abandon()
+
+
 def open_run(path: Path, clock: Clock | None = None, **options: object) -> RunDirectory:
-    return RunDirectory.open(path, owner_note=NOTE, clock=clock or Clock(), **options)  # type: ignore[arg-type]
+    run = RunDirectory.open(path, owner_note=NOTE, clock=clock or Clock(), **options)  # type: ignore[arg-type]
+    _opened.append(run)
+    return run
 
 
 def test_both_readers_show_each_record_once_and_no_marker(tmp_path: Path) -> None:
