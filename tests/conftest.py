@@ -60,7 +60,10 @@ def _no_leaks(_once_per_process: None) -> Iterator[None]:
     def left() -> list[object]:
         return [*(_kept_open() - kept), *(_threads() - threads), *(_children() - children)]
 
-    wait_until(lambda: not left(), _SETTLE_S, what=f"nothing is left behind, but there are {left()}")
+    try:
+        wait_until(lambda: not left(), _SETTLE_S)
+    except AssertionError:
+        pytest.fail(f"left behind: {left()}", pytrace=False)
 
 
 @pytest.fixture(autouse=True)

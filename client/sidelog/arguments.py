@@ -21,6 +21,8 @@ from sidelog_shared.limits import STEP_MAX, STEP_MIN
 _BIN_NAMES = ("tensorflow", "auto", "fd", "doane", "scott", "rice", "sturges", "sqrt")
 """numpy's, less ``"stone"``, which counts a million values hundreds of times."""
 _MAX_BINS = 65_536
+_MAX_WORDS_BYTES = 4096
+"""A daemon takes as many characters; many series share one header of 64 KiB."""
 
 
 def check_step(step: object) -> int:
@@ -56,13 +58,26 @@ def wall_time_or_now(wall_time: object) -> float:
     return seconds
 
 
+def check_words(name: str, text: object) -> str:
+    """A title or a description, short enough for the header of a message."""
+    if not isinstance(text, str):
+        raise TypeError(f"{name} is {type(text).__name__} {text!r:.60}, expected a string")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} {text!r:.60} cannot be written as UTF-8 ({error.reason})") from None
+    if size > _MAX_WORDS_BYTES:
+        raise ValueError(f"{name} is {size:,} bytes, limit {_MAX_WORDS_BYTES:,}: add_text takes longer texts")
+    return text
+
+
 def run_folder(given: object, *, comment: str, rank: int | Literal["auto"] | None, over_tcp: bool) -> str:
     """Where a writer's run stands: an absolute path, or over tcp a name relative to the daemon's logdir."""
     if given is None or given == "":
         name = datetime.now().strftime("%b%d_%H-%M-%S") + "_" + socket.gethostname() + str(comment)
         folder = name if over_tcp else os.path.join("runs", name)
     elif isinstance(given, (str, os.PathLike)):
-        folder = os.fspath(given)
+        folder = os.fsdecode(given)
     else:
         raise ConfigError(f"logdir is {type(given).__name__} {given!r:.60}, expected a path")
     if rank == "auto":
@@ -71,7 +86,13 @@ def run_folder(given: object, *, comment: str, rank: int | Literal["auto"] | Non
     elif rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 0):
         raise ConfigError(f"rank is {rank!r}, expected an integer of at least 0, None or 'auto'")
     folder = ranks.folder_of(folder, rank)
-    return folder if over_tcp else os.path.abspath(os.path.expanduser(folder))
+    if not over_tcp:
+        folder = os.path.abspath(os.path.expanduser(folder))
+    try:
+        folder.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"logdir {folder!r} cannot be written as UTF-8 ({error.reason})") from None
+    return folder
 
 
 def check_writable(folder: str) -> None:
@@ -107,7 +128,7 @@ def check_bins(bins: object, max_bins: object, what: str) -> tuple[dict[str, obj
     if max_bins is not None:
         if isinstance(max_bins, bool) or not isinstance(max_bins, int) or max_bins < 1:
             raise ConfigError(f"{what}: max_bins is {max_bins!r}, expected an integer of at least 1")
-        options["max_bins"] = max_bins
+        options["max_bins"] = min(max_bins, _MAX_BINS)
     return options, edges
 
 

@@ -5,11 +5,13 @@ write), records an event, lets a side stream wait for it and copy into pinned ho
 blocking event. The sender thread waits for that one, which frees the interpreter lock, and sends.
 
 Ring and pinned memory are allocated once per device, at its first snapshot. Full means that nothing is copied;
-the caller counts the drop.
+the caller counts the drop. A region is used again only after the host has seen its copies done, so that it does
+not matter on which streams it was and will be used.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections import deque
@@ -22,23 +24,28 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from sidelog.torch_grid import outside_inference_mode
 from sidelog_shared.records import BufferSpec
+
+log = logging.getLogger("sidelog")
 
 _ALIGNMENT = 512
 """What CUDA's own allocator aligns to; typed views and coalesced copies want no less than 16."""
+_FETCH_ROWS = 8192
+"""Scalars that are fetched together."""
 
 
 class Event(Protocol):
     """``torch.cuda.Event``, as far as it is used here."""
 
     def record(self, stream: object) -> None: ...
+    def query(self) -> bool: ...
     def synchronize(self) -> None: ...
 
 
 class Backend(Protocol):
     """The CUDA calls that a snapshot makes; a test on the CPU puts a recorder in their place."""
 
-    def capturing(self) -> bool: ...
     def current_stream(self) -> object: ...
     def event(self, *, blocking: bool) -> Event: ...
     def wait(self, stream: object, event: Event) -> None: ...
@@ -51,9 +58,6 @@ class CudaBackend:
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
-    def capturing(self) -> bool:
-        return torch.cuda.is_current_stream_capturing()
-
     def current_stream(self) -> object:
         return torch.cuda.current_stream(self._device)
 
@@ -61,7 +65,7 @@ class CudaBackend:
         return torch.cuda.Event(blocking=blocking)  # type: ignore[no-untyped-call,return-value]  # torch's stubs
 
     def wait(self, stream: object, event: Event) -> None:
-        stream.wait_event(event)  # type: ignore[attr-defined]
+        stream.wait_event(event)  # type: ignore[attr-defined]  # a torch.cuda.Stream
 
     def on(self, stream: object) -> AbstractContextManager[object]:
         return torch.cuda.stream(stream)  # type: ignore[arg-type]
@@ -129,29 +133,31 @@ class Ring:
 class CudaSnapshot:
     """A snapshot on its way from the device to pinned memory."""
 
-    __slots__ = ("_array", "_copied", "_pinned", "_pinned_ring", "_staged", "_staging_ring", "spec")
+    __slots__ = ("_array", "_stager", "copied", "pinned", "spec", "staged")
 
-    def __init__(
-        self, spec: BufferSpec, copied: Event, pinned: _Region, pinned_ring: Ring, staged: _Region, staging_ring: Ring
-    ) -> None:
+    def __init__(self, spec: BufferSpec, copied: Event, pinned: _Region, staged: _Region, stager: Stager) -> None:
         self.spec = spec
-        self._copied = copied
-        self._pinned = pinned
-        self._pinned_ring = pinned_ring
-        self._staged: _Region | None = staged
-        self._staging_ring = staging_ring
+        self.copied = copied
+        self.pinned = pinned
+        self.staged: _Region | None = staged
+        self._stager = stager
         self._array: weakref.ref[npt.NDArray[np.uint8]] | None = None
 
     def data(self) -> memoryview:
-        self._finish()
-        array = self._pinned_ring.array(self._pinned, self.spec.nbytes)
+        if self.staged is not None:
+            self.copied.synchronize()  # frees the interpreter lock
+            self._stager.staging.release(self.staged)
+            self.staged = None
+        array = self._stager.pinned.array(self.pinned, self.spec.nbytes)
         self._array = weakref.ref(array)
         return memoryview(array).cast("B")  # type: ignore[arg-type]  # numpy arrays are buffers
 
     def release(self) -> None:
-        # A dropped snapshot may still be on its way: its memory is free when the copies are done.
-        self._finish()
-        self._pinned_ring.release(self._pinned)
+        """Give the memory back; waits for nothing, for a picture is dropped on the calling thread."""
+        if self.staged is None:
+            self._stager.pinned.release(self.pinned)
+        else:
+            self._stager.retire(self)
 
     def discard(self) -> None:
         """Free the memory once nobody holds the view that :meth:`data` gave: ZeroMQ may, for a socket that closed."""
@@ -159,13 +165,7 @@ class CudaSnapshot:
         if array is None:
             self.release()
         else:
-            weakref.finalize(array, self._pinned_ring.release, self._pinned)
-
-    def _finish(self) -> None:
-        if self._staged is not None:
-            self._copied.synchronize()
-            self._staging_ring.release(self._staged)
-            self._staged = None
+            weakref.finalize(array, self._stager.pinned.release, self.pinned)
 
 
 class Stager:
@@ -176,81 +176,125 @@ class Stager:
         staging: ``[capacity]`` uint8 on the device.
         pinned: ``[capacity]`` uint8 in pinned host memory.
         side_stream: a stream for the copies to the host.
+        allocated: after it, ``staging`` may be written.
     """
 
-    def __init__(self, backend: Backend, staging: torch.Tensor, pinned: torch.Tensor, side_stream: object) -> None:
+    def __init__(
+        self, backend: Backend, staging: torch.Tensor, pinned: torch.Tensor, side_stream: object, allocated: Event
+    ) -> None:
+        self.staging = Ring(staging)
+        self.pinned = Ring(pinned)
         self._backend = backend
-        self._staging = Ring(staging)
-        self._pinned = Ring(pinned)
         self._side_stream = side_stream
+        self._allocated: Event | None = allocated
+        self._retired: deque[CudaSnapshot] = deque()
         self._lock = threading.Lock()
-        self.skipped_captures = 0
 
     def take(self, tensors: Sequence[torch.Tensor], spec: BufferSpec) -> CudaSnapshot | None:
-        """Copy one tensor, or several stacked; None when a ring is full or a CUDA graph is being captured."""
-        if self._backend.capturing():
-            self.skipped_captures += 1
-            return None
+        """Copy one tensor, or several stacked; None when a ring is full."""
         with self._lock:
-            pinned = self._pinned.acquire(spec.nbytes)
+            self._free_retired()
+            pinned = self.pinned.acquire(spec.nbytes)
             if pinned is None:
                 return None
-            staged = self._staging.acquire(spec.nbytes)
+            staged = self.staging.acquire(spec.nbytes)
             if staged is None:
-                self._pinned.release(pinned)
+                self.pinned.release(pinned)
                 return None
             return self._copy(tensors, spec, staged, pinned)
+
+    def retire(self, snapshot: CudaSnapshot) -> None:
+        """Take back a snapshot that was dropped before it was sent: its copies may be still to come."""
+        self._retired.append(snapshot)
+
+    def _free_retired(self) -> None:
+        while self._retired and self._retired[0].copied.query():
+            snapshot = self._retired.popleft()
+            if snapshot.staged is not None:
+                self.staging.release(snapshot.staged)
+            self.pinned.release(snapshot.pinned)
 
     def _copy(
         self, tensors: Sequence[torch.Tensor], spec: BufferSpec, staged: _Region, pinned: _Region
     ) -> CudaSnapshot:
         backend = self._backend
+        stream = backend.current_stream()
+        if self._allocated is not None:
+            backend.wait(stream, self._allocated)
+            if self._allocated.query():
+                self._allocated = None
         first = tensors[0]
         # In the shape of what is copied; the shape on the wire has as many elements.
         shape = first.shape if len(tensors) == 1 else (len(tensors), *first.shape)
-        stage = self._staging.view(staged, spec.nbytes, first.dtype, shape)
+        stage = self.staging.view(staged, spec.nbytes, first.dtype, shape)
         if len(tensors) == 1:
             stage.copy_(first.detach())
         else:
             for row, tensor in zip(stage, tensors, strict=True):
                 row.copy_(tensor.detach())
         ready = backend.event(blocking=False)
-        ready.record(backend.current_stream())
+        ready.record(stream)
         backend.wait(self._side_stream, ready)
         copied = backend.event(blocking=True)
         with backend.on(self._side_stream):
-            self._pinned.view(pinned, spec.nbytes, first.dtype, shape).copy_(stage, non_blocking=True)
+            self.pinned.view(pinned, spec.nbytes, first.dtype, shape).copy_(stage, non_blocking=True)
             copied.record(self._side_stream)
-        return CudaSnapshot(spec, copied, pinned, self._pinned, staged, self._staging)
+        return CudaSnapshot(spec, copied, pinned, staged, self)
 
 
-_stagers: dict[torch.device, Stager] = {}
-_stagers_lock = threading.Lock()
+_stagers: dict[torch.device, Stager | None] = {}
+_side_streams: dict[torch.device, torch.cuda.Stream] = {}
+_made_lock = threading.Lock()
 
 
-def stager_for(device: torch.device, budget_bytes: int) -> Stager:
-    """The stager of a device; made at the first call, which allocates its memory."""
-    stager = _stagers.get(device)
-    if stager is None:
-        with _stagers_lock:
-            stager = _stagers.get(device)
-            if stager is None:
-                stager = _stagers[device] = Stager(
-                    CudaBackend(device),
-                    torch.empty(budget_bytes, dtype=torch.uint8, device=device),
-                    torch.empty(budget_bytes, dtype=torch.uint8, pin_memory=True),
-                    torch.cuda.Stream(device),  # type: ignore[no-untyped-call]
-                )
-    return stager
+def stager_for(device: torch.device, budget_bytes: int) -> Stager | None:
+    """The stager of a device, made at the first call; None where there is no memory for it, which is said once."""
+    try:
+        return _stagers[device]
+    except KeyError:
+        side_stream = _side_stream(device)
+        with _made_lock:
+            if device not in _stagers:
+                _stagers[device] = _make_stager(device, budget_bytes, side_stream)
+            return _stagers[device]
+
+
+def _make_stager(device: torch.device, budget_bytes: int, side_stream: torch.cuda.Stream) -> Stager | None:
+    backend = CudaBackend(device)
+    try:
+        # A tensor made in inference mode could not be written outside it; `device` and "cpu" are said because
+        # torch.set_default_device() would choose otherwise.
+        with outside_inference_mode(), torch.cuda.stream(side_stream):
+            staging = torch.empty(budget_bytes, dtype=torch.uint8, device=device)
+            pinned = torch.empty(budget_bytes, dtype=torch.uint8, device="cpu", pin_memory=True)
+    except RuntimeError as error:  # OutOfMemoryError is one, and so is what says that memory cannot be pinned
+        log.warning("sidelog: no picture is taken of tensors on %s: %s", device, error)
+        return None
+    # The allocator may give memory that was in use on the stream that asked for it: no other stream may write there
+    # before that use has ended.
+    allocated = backend.event(blocking=False)
+    allocated.record(side_stream)
+    return Stager(backend, staging, pinned, side_stream, allocated)
+
+
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    with _made_lock:
+        stream = _side_streams.get(device)
+        if stream is None:
+            stream = _side_streams[device] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        return stream
 
 
 class PendingScalar:
-    """A scalar that is still on its device: a clone of it, and the event after which it may be read."""
+    """A scalar that is still on its device: a clone of it, and the event after which it may be read.
+
+    The clone takes 512 bytes from the caching allocator, which does not synchronize. It needs no ``record_stream``
+    for the stream that reads it: it is held until the host has the value.
+    """
 
     __slots__ = ("ready", "tensor")
 
     def __init__(self, tensor: torch.Tensor) -> None:
-        # A clone takes 512 bytes from the caching allocator, which does not synchronize.
         self.tensor = tensor.detach().reshape(()).to(torch.float64, copy=True)
         self.ready = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         self.ready.record(torch.cuda.current_stream(tensor.device))
@@ -264,8 +308,22 @@ def fetch_scalars(pending: Sequence[PendingScalar]) -> list[float]:
         scalar.ready.synchronize()
         by_device.setdefault(scalar.tensor.device, []).append(index)
     for device, indices in by_device.items():
-        with torch.cuda.stream(torch.cuda.Stream(device)):  # type: ignore[no-untyped-call]
-            stacked = torch.stack([pending[index].tensor for index in indices]).tolist()
-        for index, value in zip(indices, stacked, strict=True):
-            values[index] = value
+        for begin in range(0, len(indices), _FETCH_ROWS):
+            chosen = indices[begin : begin + _FETCH_ROWS]
+            for index, value in zip(chosen, _fetch(device, [pending[i].tensor for i in chosen]), strict=True):
+                values[index] = value
+    return values
+
+
+def _fetch(device: torch.device, scalars: list[torch.Tensor]) -> list[float]:
+    # Not `.tolist()` of a device's tensor: torch.cuda.set_sync_debug_mode() holds for this thread too.
+    stream = _side_stream(device)
+    copied = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+    with torch.cuda.stream(stream):
+        stacked = torch.stack(scalars)
+        host = torch.empty(len(scalars), dtype=torch.float64, device="cpu", pin_memory=True)
+        host.copy_(stacked, non_blocking=True)
+        copied.record(stream)
+    copied.synchronize()
+    values: list[float] = host.tolist()
     return values

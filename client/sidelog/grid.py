@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sidelog.arrays import check_ordinary
-from sidelog.torch_grid import GridSource, LazyGrid, draw, outside_inference_mode
+from sidelog.torch_grid import GridSource, LazyGrid, draw, is_capturing, outside_inference_mode
 from sidelog_shared.errors import ConfigError, SnapshotError
 from sidelog_shared.recipe import Layout, Recipe
 
@@ -74,14 +74,15 @@ def make_grid(  # torchvision's signature
         scale_each=scale_each is True,
         pad_value=pad_value,
     )
-    captured = images[0].is_cuda and torch.cuda.is_current_stream_capturing()
+    captured = images[0].is_cuda and is_capturing(images[0].device)
     with outside_inference_mode(), torch.no_grad():
         owned = torch.empty(shape, dtype=dtype, device=images[0].device)
         if len(images) == 1:
             owned.copy_(images[0])
         else:
             torch.stack(images, out=owned.view(shape[0], *images[0].shape))
-        source = GridSource(owned, recipe)
+        stream = torch.cuda.current_stream(owned.device) if owned.is_cuda else None
+        source = GridSource(owned, recipe, stream)
         return draw(source) if captured else LazyGrid(source)
 
 

@@ -101,7 +101,8 @@ def select_image(
     if source is not None:
         if options:
             raise ConfigError(f"{what}: {', '.join(options)} given with a grid, expected them in make_grid(...)")
-        return _check_channels(Selection([source.tensor], shape_of(source.tensor), source.recipe, owned=True), 1, what)
+        array = as_array(source.readable(), what)
+        return _check_channels(Selection([array], shape_of(array), source.recipe, owned=True), 1, what)
     if isinstance(value, (list, tuple)) and any(_is_array(item) for item in value):
         return _grid_of_list(value, options, what)
     array = as_array(value, what)

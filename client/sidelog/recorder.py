@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sidelog.arguments import check_step, optional_step, wall_time_or_now
+from sidelog.arguments import check_step, check_words, optional_step, wall_time_or_now
 from sidelog.arrays import Array, as_array, describe, dtype_of
 from sidelog.connection import Connection
 from sidelog.outbox import MAX_LIGHT_ITEMS, LightCall, PictureCall, ScalarCall
@@ -59,15 +59,21 @@ class Recorder:
         except (KeyError, TypeError):
             series = self._new_series(tag)
         if display_name or description:
-            series = Series(series.run, tag, str(display_name), str(description))
+            words = check_words("display_name", display_name), check_words("summary_description", description)
+            series = Series(series.run, tag, *words)
         if type(global_step) is int and STEP_MIN <= global_step <= STEP_MAX:
             step = global_step
         else:
             step = STEP_NONE if global_step is None else check_step(global_step)
         wall_time = time.time() if walltime is None else wall_time_or_now(walltime)
         outbox = self._outbox
-        call = (series, step, wall_time, value) if type(value) is float else _scalar(series, step, wall_time, value)
-        if outbox.dormant or len(outbox.light) >= MAX_LIGHT_ITEMS:
+        if type(value) is float:
+            call: ScalarCall | None = (series, step, wall_time, value)
+        else:
+            call = _scalar(series, step, wall_time, value)
+        if call is None:
+            outbox.count_drop(tag)
+        elif outbox.dormant or len(outbox.light) >= MAX_LIGHT_ITEMS:
             outbox.put_light(call)
         else:
             outbox.light.append(call)
@@ -81,7 +87,10 @@ class Recorder:
             for key, value in values.items()
         ]
         for call in calls:
-            self.put_light(call)
+            if call is None:
+                self._outbox.count_drop(main_tag)
+            else:
+                self.put_light(call)
 
     def put_light(self, call: LightCall) -> None:
         self._outbox.put_light(call)
@@ -135,7 +144,8 @@ class Recorder:
     ) -> None:
         step = optional_step(global_step)
         wall_time = wall_time_or_now(walltime)
-        snapshot = self._snapshot(tag, [values], tuple(values.shape), owned=False)
+        # Flat: nothing depends on the shape, and the wire has room for 8 dimensions.
+        snapshot = self._snapshot(tag, [values], (math.prod(values.shape),), owned=False)
         if snapshot is None:
             return
         snapshots = (snapshot,) if edges is None else (snapshot, self._snapshotter.adopt(edges))
@@ -145,8 +155,10 @@ class Recorder:
         """Copy what is selected; None when there is no memory for it, which is counted."""
         if owned and arrays[0].device.type == "cpu":  # type: ignore[union-attr]  # a grid's source is a tensor
             return self._snapshotter.adopt(arrays[0])
+        on_cuda = not isinstance(arrays[0], np.ndarray) and arrays[0].is_cuda
         while (snapshot := self._snapshotter.take(arrays, shape)) is None:
-            if not self._outbox.make_room(self._run.id, tag):
+            # What a waiting picture holds on a device is free only when the device comes to it: no use dropping it.
+            if on_cuda or not self._outbox.make_room(self._run.id, tag):
                 self._outbox.count_drop(tag)
                 return None
         return snapshot
@@ -163,11 +175,12 @@ class Recorder:
         if run is None:
             if ".." in name.split("/"):
                 raise ValueError(f"{name!r} leaves the run's folder, expected no '..' in it")
-            run = self._subruns[name] = self.connection.open_run(os.path.join(self._logdir, name))
+            run = self._subruns[name] = self.connection.open_run(os.path.join(self._logdir, name.lstrip("/")))
         return run
 
 
-def _scalar(series: Series, step: int, wall_time: float, value: object) -> ScalarCall:
+def _scalar(series: Series, step: int, wall_time: float, value: object) -> ScalarCall | None:
+    """A checked call; None for a tensor of a CUDA graph that is being captured, which has no value."""
     what = f"add_scalar {series.tag!r}"
     if isinstance(value, (list, tuple, str)) or value is None:
         raise TypeError(f"{what} is {type(value).__name__} {value!r:.60}, expected a number or a tensor of one element")
@@ -179,8 +192,9 @@ def _scalar(series: Series, step: int, wall_time: float, value: object) -> Scala
             return (series, step, wall_time, float(array.item()))
         if array.device.type == "cuda":
             from sidelog.cuda_snapshot import PendingScalar
+            from sidelog.torch_grid import is_capturing
 
-            return (series, step, wall_time, PendingScalar(array))
+            return None if is_capturing(array.device) else (series, step, wall_time, PendingScalar(array))
         return (series, step, wall_time, float(array.item()))
     try:
         return (series, step, wall_time, float(value))  # type: ignore[arg-type]

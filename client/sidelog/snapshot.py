@@ -105,9 +105,11 @@ class Snapshotter:
         spec = BufferSpec(dtype, shape)
         if not isinstance(first, np.ndarray) and first.device.type == "cuda":
             from sidelog.cuda_snapshot import stager_for
+            from sidelog.torch_grid import is_capturing
 
-            tensors = cast("Sequence[torch.Tensor]", arrays)
-            return stager_for(first.device, self._pool.budget_bytes).take(tensors, spec)
+            # While a CUDA graph is captured nothing may be allocated for good, and nothing is copied.
+            stager = None if is_capturing(first.device) else stager_for(first.device, self._pool.budget_bytes)
+            return None if stager is None else stager.take(cast("Sequence[torch.Tensor]", arrays), spec)
         slot = self._pool.acquire(spec.nbytes)
         if slot is None:
             return None

@@ -18,10 +18,11 @@ class Statistics:
         logged: records that calls made: the sum of the following.
         written: records that stand in an event file.
         rejected: records that the daemon could not write.
-        dropped: pictures dropped under pressure, here or in the daemon.
+        dropped: pictures dropped under pressure, here or in the daemon; CUDA tensors of a graph that was being
+            captured.
         lost: records that went down with a daemon, or that no daemon took before the deadline.
         pending: records under way.
-        dropped_tags: pictures dropped, by tag.
+        dropped_tags: those dropped, by tag.
     """
 
     written: int = 0

@@ -60,13 +60,24 @@ class GridSource:
 
     Attributes:
         tensor: ``[N, C, H, W]``, contiguous and without grad, owned by the grid and never written again. Its
-            channels are as given: a grey image has one. On CUDA it is being filled on the stream that was
-            current in :func:`make_grid`; a reader on another stream waits for that one, and says ``record_stream``.
+            channels are as given: a grey image has one. On CUDA it is being filled on ``stream``.
         recipe: layout ``GRID`` and the arguments of the call.
+        stream: the CUDA stream that was current in :func:`make_grid`; None on other devices.
     """
 
     tensor: torch.Tensor
     recipe: Recipe
+    stream: torch.cuda.Stream | None = None
+
+    def readable(self) -> torch.Tensor:
+        """The tensor, for a reader on the current stream; waits for nothing."""
+        if self.stream is not None:
+            here = torch.cuda.current_stream(self.tensor.device)
+            # A capture begins with everything done, and must not wait for a stream outside it.
+            if here != self.stream and not is_capturing(self.tensor.device):
+                here.wait_stream(self.stream)
+            self.tensor.record_stream(here)
+        return self.tensor
 
 
 class LazyGrid(torch.Tensor):
@@ -160,11 +171,9 @@ def draw(source: GridSource) -> torch.Tensor:
         raise MissingExtra("torchvision", "bench", "a grid of sidelog.make_grid, used as a tensor,") from None
     recipe = source.recipe
     grid: torch.Tensor = torchvision_make_grid(
-        source.tensor, recipe.nrow, recipe.padding, recipe.normalize, recipe.value_range, recipe.scale_each,
+        source.readable(), recipe.nrow, recipe.padding, recipe.normalize, recipe.value_range, recipe.scale_each,
         recipe.pad_value,
     )  # fmt: skip
-    if source.tensor.is_cuda:
-        source.tensor.record_stream(torch.cuda.current_stream(source.tensor.device))
     # torchvision returns a single image as a view of its input, which is ours to keep unchanged.
     return grid.clone() if _shares_memory(grid, source.tensor) else grid
 
@@ -224,6 +233,12 @@ def _grid_shape(shape: Sequence[int], recipe: Recipe) -> tuple[int, int, int]:
     rows = -(-count // columns)
     gap = recipe.padding
     return channels, (height + gap) * rows + gap, (width + gap) * columns + gap
+
+
+def is_capturing(device: torch.device) -> bool:
+    """Whether this thread captures a CUDA graph on a device: what it calls there is recorded and does not happen."""
+    with torch.cuda.device(device):
+        return torch.cuda.is_current_stream_capturing()
 
 
 def outside_inference_mode() -> AbstractContextManager[object]:

@@ -81,6 +81,17 @@ class TestOneProcess:
         writer.close()
         np.testing.assert_array_equal(read_run(tmp_path / "run").pixels("large"), large.transpose(1, 2, 0))
 
+    def test_a_text_in_parts_keeps_its_place_among_scalars(self, runtime_dir: Path, tmp_path: Path) -> None:
+        with sidelog.SummaryWriter(tmp_path / "run") as writer:
+            for step in range(6):
+                writer.add_scalar("loss", float(step), step)
+                writer.add_text("long", str(step) * (3 << 20), step)
+                writer.add_image("map", noise(1, 4, 4), step)
+        run = read_run(tmp_path / "run")
+        assert run.steps("loss") == run.steps("map") == list(range(6))
+        assert run.texts["long"] == [(step, str(step) * (3 << 20)) for step in range(6)]
+        assert writer.statistics().rejected == 0
+
     def test_flush_waits_for_scalars_and_with_pictures_for_everything(self, runtime_dir: Path, tmp_path: Path) -> None:
         with sidelog.SummaryWriter(tmp_path / "run") as writer:
             for step in range(10):

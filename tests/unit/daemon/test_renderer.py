@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from processes import wait_until
 from receptions import picture
 
+from processes import wait_until
 from sidelog_daemon import renderer as renderer_module
 from sidelog_daemon.actions import Noted, Outcome, Rejected, Render
 from sidelog_daemon.render_queue import RenderQueue

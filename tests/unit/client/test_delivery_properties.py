@@ -1,0 +1,134 @@
+"""What holds for a worker's records whatever happens to its connections and daemons."""
+
+from __future__ import annotations
+
+from delivery_rig import Rig
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sidelog.delivery import Phase
+from sidelog.outbox import FlushRequest
+from sidelog_shared.errors import TransportError
+from sidelog_shared.limits import PART_BYTES
+
+RUNS = ("/runs/a", "/runs/b", "/busy")
+STEPS = (
+    "scalar scalar scalar text picture picture picture large flush "  # calls
+    "look look deliver deliver answer answer write render render commit tick heartbeat exchange exchange "
+    "break drain down crash"
+).split()
+
+
+class Life:
+    """A rig to which things happen, and the count of what was called."""
+
+    def __init__(self) -> None:
+        self.rig = Rig()
+        self.light: dict[str, list[str]] = {path: [] for path in RUNS}
+        self.calls = 0
+        self.flushes: list[FlushRequest] = []
+        self.draining = False
+        for path in RUNS:
+            self.rig.open_run(path)
+
+    def step(self, what: str, choice: int) -> None:
+        rig = self.rig
+        run = choice % len(RUNS)
+        match what:
+            case "scalar":
+                self.calls += 1
+                rig.scalar(self.calls, run=run + 1)
+                self.light[RUNS[run]].append(f"loss {self.calls}")
+            case "text":
+                self.calls += 1
+                rig.text(f"note {self.calls}", run=run + 1)
+                self.light[RUNS[run]].append(f"note {self.calls}")
+            case "picture" | "large":
+                self.calls += 1
+                nbytes = 2 * PART_BYTES if what == "large" else 4
+                rig.picture(f"map {self.calls}", run=run + 1, nbytes=nbytes)
+            case "flush":
+                self.flushes.append(rig.flush(pictures=choice % 2 == 1))
+            case "exchange":
+                rig.exchange(choice % 3 + 1)
+            case "look":
+                rig.look(choice)
+            case "deliver":
+                rig.deliver(choice % 8)
+            case "answer":
+                rig.answer(choice % 4)
+            case "write":
+                rig.daemon.write(choice % 5)
+            case "render":
+                rig.daemon.render(choice, ("written", "written", "dropped", "rejected")[choice % 4])
+            case "commit":
+                rig.daemon.commit()
+            case "tick":
+                rig.daemon.tick()
+            case "heartbeat":
+                rig.delivery.heartbeat()
+            case "break":
+                rig.connect()
+            case "drain":
+                self.draining = True
+                rig.daemon.carry_out(rig.daemon.reception.drain())
+            case "down" if self.draining:
+                rig.daemon.finish()
+                rig.daemon.carry_out(rig.daemon.reception.farewell())
+                rig.answer(choice)
+                self.crash()
+            case "crash":
+                self.crash()
+
+    def crash(self) -> None:
+        self.draining = False
+        self.rig.new_daemon()
+
+    def check(self) -> None:
+        """Nothing is counted twice or forgotten, at any time."""
+        waiting = sum(isinstance(call, FlushRequest) for call in self.rig.outbox.light)
+        assert self.rig.statistics.logged - waiting == self.calls
+
+    def end(self) -> None:
+        if self.draining:
+            self.crash()
+        self.rig.settle()
+        statistics = self.rig.statistics
+        for path in RUNS:
+            assert self.rig.written(path) == ([] if path == "/busy" else self.light[path])
+        on_disk = [entry for entries in self.rig.disk.written.values() for entry in entries]
+        assert len({(lane, seq) for lane, seq, _ in on_disk}) == len(on_disk)
+        assert statistics.written == len(on_disk)
+        assert statistics.pending == 0
+        assert statistics.logged == self.calls
+        assert all(memory.end for memory in self.rig.memories)
+        assert all(request.done.is_set() and request.error is None for request in self.flushes)
+        if self.rig.delivery.phase is Phase.LIVE:
+            self.rig.leave()
+            assert self.rig.statistics == statistics
+
+
+@settings(max_examples=400)
+@given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 40)), max_size=80))
+# A WELCOME that is lost, with pictures of which some had arrived.
+@example([("look", 9), ("deliver", 7), ("write", 4), ("picture", 0), ("picture", 0), ("break", 0), ("look", 9)])
+def test_every_light_record_is_written_once_and_every_picture_ends_once(steps: list[tuple[str, int]]) -> None:
+    life = Life()
+    for what, choice in steps:
+        life.step(what, choice)
+        life.check()
+    life.end()
+
+
+@settings(max_examples=100)
+@given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 40)), max_size=60))
+def test_what_is_given_up_is_lost_and_nothing_is_pending(steps: list[tuple[str, int]]) -> None:
+    life = Life()
+    for what, choice in steps:
+        life.step(what, choice)
+    life.rig.delivery.abandon(TransportError("the deadline has passed"))
+    statistics = life.rig.statistics
+    assert statistics.pending == 0
+    assert statistics.logged == life.calls
+    assert all(memory.end for memory in life.rig.memories)
+    assert all(request.done.is_set() for request in life.flushes)
