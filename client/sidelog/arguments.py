@@ -80,6 +80,8 @@ def run_folder(given: object, *, comment: str, rank: int | Literal["auto"] | Non
         folder = os.fsdecode(given)
     else:
         raise ConfigError(f"logdir is {type(given).__name__} {given!r:.60}, expected a path")
+    if isinstance(folder, bytes) or "\0" in folder:
+        raise ConfigError(f"logdir is {folder!r:.60}, expected a path without NUL characters")
     if rank == "auto":
         found = ranks.detect()
         rank = None if found is None else found.rank

@@ -182,6 +182,7 @@ class Delivery:
             self._learn(welcome.status)
             self._pictures.lose_unreceived(welcome.status.lanes[Lane.PICTURE].received)
         else:
+            self._totals.fold()
             self._heard_troubles = 0
             self._pictures.doubt()
         self._instance = welcome.instance

@@ -53,6 +53,8 @@ class LightLane:
         self._held_bytes = 0
         self._window_bytes = 0
         self._last = 0
+        self._settled = IntervalSet()
+        self._pending = 0
         self.lost = 0
 
     @property
@@ -67,7 +69,7 @@ class LightLane:
     @property
     def pending(self) -> int:
         """Numbered records that have not settled."""
-        return self._last - self.settled_through
+        return self._pending
 
     def collect(self) -> FlushRequest | None:
         """Number and batch what was called, as far as memory allows; stops behind a flush request and returns it."""
@@ -132,10 +134,19 @@ class LightLane:
     def _add(self, message: requests.Scalars | requests.RecordMessage, count: int, nbytes: int) -> None:
         self._batches.append(_Batch(message, self._last + 1, self._last + count, nbytes))
         self._last += count
+        self._pending += count
         self._held_bytes += nbytes
 
     def rewind(self) -> None:
-        """A new epoch: everything that has not settled is sent again."""
+        """A new epoch: everything that has not settled is sent again, and nothing else.
+
+        Of one batch, the records of one run may have settled and those of another not. A new daemon would count the
+        former a second time.
+        """
+        held, self._batches = self._batches, deque()
+        for batch in held:
+            self._batches.extend(_without(batch, self._settled))
+        self._held_bytes = sum(batch.nbytes for batch in self._batches)
         self._sent = 0
         self._window_bytes = 0
 
@@ -152,13 +163,21 @@ class LightLane:
         return messages
 
     def settle(self, settled: IntervalSet) -> None:
-        """Forget what has reached its end."""
+        """Forget what has reached its end.
+
+        Args:
+            settled: as the current daemon knows it.
+        """
+        self._settled = settled
         while self._batches and not settled.missing(self._batches[0].first, self._batches[0].last):
             batch = self._batches.popleft()
             self._held_bytes -= batch.nbytes
             if self._sent:
                 self._sent -= 1
                 self._window_bytes -= batch.nbytes
+        self._pending = sum(
+            last - first + 1 for batch in self._batches for first, last in settled.missing(batch.first, batch.last)
+        )
 
     def abandon(self) -> list[FlushRequest]:
         """The deadline has passed: what is left is lost. Returns the flush requests that were waiting in line."""
@@ -167,8 +186,30 @@ class LightLane:
         flushes = [call for call in waiting if isinstance(call, FlushRequest)]
         self.lost += self.pending + len(waiting) - len(flushes)
         self._batches.clear()
+        self._pending = 0
         self.rewind()
         return flushes
+
+
+def _without(batch: _Batch, settled: IntervalSet) -> list[_Batch]:
+    """What is left of a batch without the records that have settled."""
+    left = settled.missing(batch.first, batch.last)
+    if left == [(batch.first, batch.last)] or not isinstance(batch.message, requests.Scalars):
+        return [batch] if left else []
+    columns = batch.message.columns
+    parts = []
+    for first, last in left:
+        rows = slice(first - columns.first_seq, last + 1 - columns.first_seq)
+        part = ScalarColumns(
+            first,
+            columns.series,
+            columns.index[rows],
+            columns.steps[rows],
+            columns.wall_times[rows],
+            columns.values[rows],
+        )
+        parts.append(_Batch(requests.Scalars(part), first, last, batch.nbytes * len(part) // len(columns)))
+    return parts
 
 
 def _on_host(values: tuple[float | PendingScalar, ...]) -> list[float] | tuple[float | PendingScalar, ...]:

@@ -198,7 +198,7 @@ def _scalar(series: Series, step: int, wall_time: float, value: object) -> Scala
         return (series, step, wall_time, float(array.item()))
     try:
         return (series, step, wall_time, float(value))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(
             f"{what} is {type(value).__name__} {value!r:.60}, expected a number or a tensor of one element"
         ) from None

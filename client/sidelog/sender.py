@@ -166,6 +166,7 @@ class Sender:
         socket.setsockopt(zmq.SNDHWM, 64)
         socket.setsockopt(zmq.RCVHWM, 256)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+        socket.setsockopt(zmq.IPV6, int(endpoint.startswith("tcp://[")))
         socket.connect(endpoint)
         self._endpoint = endpoint
         self._socket = socket
