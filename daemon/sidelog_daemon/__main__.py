@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 from sidelog_shared.errors import ConfigError, MissingExtra, SidelogError
 from sidelog_shared.limits import MIB
 from sidelog_shared.rendezvous import Ready
+
+_NICENESS = 10
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.print_config:
         print(json.dumps(asdict(config), default=str, indent=2))
         return 0
-    os.nice(10)  # the data loaders and the training come first
+    _step_back()
     try:
         from sidelog_daemon import tensorboardx
         from sidelog_daemon.daemon import Daemon, configure_logging
@@ -96,6 +99,15 @@ def _run(options: argparse.Namespace) -> int:
             print(f"sidelog daemon {ready.version} is ready: {ready.endpoint}  logdir {ready.logdir}", flush=True)
 
     return Daemon(config).run(announce)
+
+
+def _step_back() -> None:
+    """The training and its data loaders come first."""
+    os.nice(_NICENESS)
+    # Linux ranks sessions before it ranks processes (autogroup): the daemon has a session of its own, and its
+    # niceness counts only inside it unless the session is told too.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(_NICENESS))
 
 
 def _fail(options: argparse.Namespace, error: SidelogError, code: int) -> int:

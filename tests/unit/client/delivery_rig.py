@@ -301,7 +301,7 @@ class Rig:
             self.exchange(1)
             self.daemon.finish()
             self.answer()
-            if not self.delivery.busy and self.delivery.phase is not Phase.AWAY:
+            if not (self.delivery.busy or self.delivery.awaited or self.delivery.phase is Phase.AWAY):
                 return
         raise AssertionError(f"it does not come to an end: {self.delivery.phase}, {self.statistics}")
 

@@ -273,6 +273,14 @@ class TestPictures:
         rig.settle()
         assert rig.statistics.written == 2
 
+    def test_the_rest_of_one_is_not_sent_over_a_new_connection(self, rig: Rig) -> None:
+        rig.picture(nbytes=3 * PART_BYTES)
+        rig.look(2)
+        rig.connect()
+        rig.exchange()
+        assert not rig.requests
+        assert sum(rig.daemon.reception.faults.values()) == 0
+
     def test_one_that_the_daemon_does_not_take_is_counted_and_told(self, rig: Rig) -> None:
         memory = rig.picture("huge", nbytes=4 * MIB + 1)
         rig.settle()

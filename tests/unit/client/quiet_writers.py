@@ -1,0 +1,70 @@
+"""Writers whose calls end in an outbox: no sender thread, no socket, no daemon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from sidelog import SummaryWriter
+from sidelog.outbox import LightCall, Outbox, PictureCall
+from sidelog.pool import SlotPool
+from sidelog.runs import RunHandle
+from sidelog.snapshot import Snapshotter
+from sidelog_shared.limits import MIB
+from sidelog_shared.records import BufferSpec
+
+
+class QuietConnection:
+    """What a recorder needs of a connection."""
+
+    def __init__(self, budget_bytes: int = 16 * MIB) -> None:
+        self.pool = SlotPool(budget_bytes)
+        self.outbox = Outbox(wake=lambda: None, under_pressure=lambda: False)
+        self.snapshotter = Snapshotter(self.pool)
+        self.paths: list[str] = []
+
+    def open_run(self, path: str) -> RunHandle:
+        self.paths.append(path)
+        return RunHandle(len(self.paths), path)
+
+
+@dataclass
+class Quiet:
+    """A writer and what its calls put into the outbox."""
+
+    writer: SummaryWriter
+    connection: QuietConnection
+    calls: list[PictureCall] = field(default_factory=list)
+
+    @property
+    def outbox(self) -> Outbox:
+        return self.connection.outbox
+
+    def light(self) -> list[LightCall]:
+        """The light calls so far, taken off the queue."""
+        calls = list(self.outbox.light)
+        self.outbox.light.clear()
+        return calls
+
+    def picture(self) -> PictureCall:
+        """The one picture that waits, taken off the queue."""
+        call = self.outbox.take_picture()
+        assert call is not None
+        assert self.outbox.take_picture() is None
+        return call
+
+    def shown(self) -> tuple[BufferSpec, bytes, dict[str, object]]:
+        """What the one picture that waits is made of; its memory is given back."""
+        call = self.picture()
+        (snapshot,) = call.snapshots
+        data = bytes(snapshot.data())
+        snapshot.release()
+        return snapshot.spec, data, call.options
+
+
+def quiet_writer(monkeypatch: pytest.MonkeyPatch, folder: Path, *, budget_bytes: int = 16 * MIB) -> Quiet:
+    connection = QuietConnection(budget_bytes)
+    monkeypatch.setattr("sidelog.writer.connect", lambda settings: connection)
+    return Quiet(SummaryWriter(folder, endpoint="ipc:///nobody"), connection)
