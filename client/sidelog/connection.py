@@ -58,7 +58,7 @@ class Connection:
         self._wakeup = Wakeup()
         self.pool = SlotPool(settings.arena_bytes)
         quarter = settings.arena_bytes // 4
-        self.outbox = Outbox(self._wakeup.wake, lambda: self.pool.used_bytes > quarter)
+        self.outbox = Outbox(self._wakeup.wake, lambda: self.outbox.waiting_bytes > quarter)
         self.snapshotter = Snapshotter(self.pool)
         rank = ranks.detect()
         self.worker = Worker(

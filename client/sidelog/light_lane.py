@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -82,38 +82,37 @@ class LightLane:
         return None
 
     def _collect_scalars(self) -> TextCall | FlushRequest | None:
-        """Make one batch of the scalars at the head of the queue; returns what ended it, if that is no scalar."""
-        light = self._outbox.light
-        rows: list[ScalarCall] = []
-        seen: dict[Series, int] = {}
-        series_bytes = 0
-        other = None
-        while light and len(rows) < MAX_ROWS and series_bytes < MAX_SERIES_BYTES:
-            call = light.popleft()
-            if isinstance(call, (TextCall, FlushRequest)):
-                other = call
-                break
-            series = call[0]
-            if series not in seen:
-                seen[series] = len(seen)
-                texts = (series.tag, series.display_name, series.description)
-                series_bytes += 8 + sum(len(text.encode(errors="replace")) for text in texts)
-            rows.append(call)
-        if rows:
-            self._add_scalars(rows, seen)
-        return other
+        """Make one batch of the scalars at the head of the queue; returns what ended it, if that is no scalar.
 
-    def _add_scalars(self, rows: list[ScalarCall], seen: dict[Series, int]) -> None:
+        A training may log tens of thousands of scalars a second, and for each this thread would take the interpreter
+        from it: so no Python loop over rows where C can do it.
+        """
+        light = self._outbox.light
+        calls = [light.popleft() for _ in range(min(len(light), MAX_ROWS))]
+        end = len(calls)
+        if set(map(type, calls)) != {tuple}:
+            end = next(index for index, call in enumerate(calls) if type(call) is not tuple)
+        rows = _that_fit(cast("list[ScalarCall]", calls[:end]))
+        other = calls[end] if len(rows) == end < len(calls) else None
+        light.extendleft(reversed(calls[len(rows) + (other is not None) :]))
+        if rows:
+            self._add_scalars(rows)
+        return cast("TextCall | FlushRequest | None", other)
+
+    def _add_scalars(self, rows: list[ScalarCall]) -> None:
         series, steps, wall_times, values = zip(*rows, strict=True)
+        # By identity: a writer keeps one object per series, and a hash by value would be Python code per row.
+        table = dict(zip(map(id, series), series, strict=True))
+        numbers = {identity: number for number, identity in enumerate(table)}
         columns = ScalarColumns(
             self._last + 1,
-            tuple(seen),
-            np.array([seen[one] for one in series], np.uint32),
+            tuple(table.values()),
+            np.fromiter(map(numbers.__getitem__, map(id, series)), np.uint32, len(rows)),
             np.array(steps, np.int64),
             np.array(wall_times, np.float64),
             np.array(_on_host(values), np.float64),
         )
-        self._add(requests.Scalars(columns), len(rows), 28 * len(rows) + 64 * len(seen))
+        self._add(requests.Scalars(columns), len(rows), 28 * len(rows) + 64 * len(table))
 
     def _add_text(self, call: TextCall) -> None:
         size = len(call.payload)
@@ -212,11 +211,33 @@ def _without(batch: _Batch, settled: IntervalSet) -> list[_Batch]:
     return parts
 
 
+def _that_fit(rows: list[ScalarCall]) -> list[ScalarCall]:
+    """As many of the rows, from the first on, as have room for their series in one header."""
+    series = [row[0] for row in rows]
+    distinct = dict(zip(map(id, series), series, strict=True)).values()
+    if sum(map(_series_bytes, distinct)) <= MAX_SERIES_BYTES:
+        return rows
+    seen: set[int] = set()
+    total = 0
+    for index, one in enumerate(series):
+        if id(one) not in seen:
+            seen.add(id(one))
+            total += _series_bytes(one)
+            if total > MAX_SERIES_BYTES and index:
+                return rows[:index]
+    return rows
+
+
+def _series_bytes(series: Series) -> int:
+    texts = (series.tag, series.display_name, series.description)
+    return 16 + sum(len(text.encode(errors="replace")) for text in texts)
+
+
 def _on_host(values: tuple[float | PendingScalar, ...]) -> list[float] | tuple[float | PendingScalar, ...]:
     """The values as numbers; those on a device are fetched together."""
-    pending = [value for value in values if not isinstance(value, float)]
-    if not pending:
+    if set(map(type, values)) == {float}:
         return values
+    pending = [value for value in values if not isinstance(value, float)]
     from sidelog.cuda_snapshot import fetch_scalars
 
     fetched = iter(fetch_scalars(pending))

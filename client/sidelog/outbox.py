@@ -89,19 +89,24 @@ class PictureCall:
     snapshots: tuple[Snapshot, ...]
     ordinal: int = 0
 
+    @property
+    def nbytes(self) -> int:
+        return sum([snapshot.spec.nbytes for snapshot in self.snapshots])
+
 
 class Outbox:
     """See the module.
 
     Args:
         wake: wakes the sender; called only when its next look would come too late.
-        under_pressure: whether the snapshot memory fills up faster than the sender looks.
+        under_pressure: whether so much waits that the sender's next look would come too late.
 
     Attributes:
         light: the light queue; ``add_scalar`` appends to it directly.
         dormant: the sender looks seldom, and must be woken.
         light_refused: calls that were not taken because the light queue was full.
         dropped: pictures dropped here, by tag.
+        waiting_bytes: snapshots of the pictures that wait.
     """
 
     def __init__(self, wake: Callable[[], None], under_pressure: Callable[[], bool]) -> None:
@@ -111,6 +116,7 @@ class Outbox:
         self.dropped: Counter[str] = Counter()
         self._wake = wake
         self._under_pressure = under_pressure
+        self.waiting_bytes = 0
         self._pictures: deque[PictureCall] = deque()
         self._last_ordinal = 0
         self._lock = threading.Lock()
@@ -137,6 +143,7 @@ class Outbox:
             if len(self._pictures) >= MAX_PICTURES:
                 self._drop(self._victim(call.run, call.tag))
             self._pictures.append(call)
+            self.waiting_bytes += call.nbytes
         if self.dormant or self._under_pressure():
             self.dormant = False
             self._wake()
@@ -163,6 +170,7 @@ class Outbox:
 
     def _drop(self, call: PictureCall) -> None:
         self._pictures.remove(call)
+        self.waiting_bytes -= call.nbytes
         self.dropped[call.tag] += 1
         for snapshot in call.snapshots:
             snapshot.release()
@@ -176,7 +184,11 @@ class Outbox:
 
     def take_picture(self) -> PictureCall | None:
         with self._lock:
-            return self._pictures.popleft() if self._pictures else None
+            if not self._pictures:
+                return None
+            call = self._pictures.popleft()
+            self.waiting_bytes -= call.nbytes
+            return call
 
     @property
     def last_ordinal(self) -> int:

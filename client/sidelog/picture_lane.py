@@ -105,10 +105,11 @@ class PictureLane:
 
     def apply(self, state: LaneState) -> None:
         """Free what the daemon has taken over, forget what has reached its end."""
+        settled_through, received_through = state.settled.through, state.received.through
         for seq, flight in list(self._flights.items()):
-            if seq in state.settled:
+            if seq <= settled_through or seq in state.settled:
                 self._settle(seq)
-            elif seq in state.received:
+            elif flight.snapshots and (seq <= received_through or seq in state.received):
                 _release(flight)
 
     def lose_unreceived(self, received: IntervalSet) -> None:

@@ -9,7 +9,7 @@ import operator
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -52,10 +52,10 @@ class GridArguments:
     nrow: int | None = None
     padding: int | None = None
     normalize: bool | None = None
-    value_range: Sequence[float] | None = None
+    value_range: object = None
     scale_each: bool | None = None
     pad_value: float | None = None
-    range: Sequence[float] | None = None
+    range: object = None
 
     def __post_init__(self) -> None:
         if self.range is not None and self.value_range is not None:
@@ -80,7 +80,7 @@ class GridArguments:
         bounds = self.value_range if self.value_range is not None else self.range
         if bounds is not None:
             try:
-                low, high = bounds
+                low, high = cast("Sequence[float]", bounds)
                 chosen["value_range"] = (float(low), float(high))
             except (TypeError, ValueError, OverflowError):
                 raise ConfigError(f"value_range is {bounds!r:.80}, expected (low, high)") from None

@@ -62,8 +62,10 @@ class Plan:
 
 def call_key(argument: object) -> object:
     """An argument as part of a call's key: sequences and arrays by their values, so that a change is seen."""
+    if argument is None:
+        return None
     if isinstance(argument, (list, tuple)):
-        return tuple(call_key(item) for item in argument)
+        return tuple([call_key(item) for item in argument])
     return call_key(argument.tolist()) if isinstance(argument, np.ndarray) or is_tensor(argument) else argument  # type: ignore[attr-defined]
 
 

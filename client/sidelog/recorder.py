@@ -44,7 +44,10 @@ class Recorder:
         self._logdir = logdir
         self._run = connection.open_run(logdir)
         self._subruns: dict[str, RunHandle] = {}
+        # One object per series: the sender numbers series by identity.
         self._series: dict[str, Series] = {}
+        self._described: dict[tuple[str, str, str], Series] = {}
+        self._in_subruns: dict[tuple[str, str], Series] = {}
         self._plans = Plans()
 
     @property
@@ -60,7 +63,7 @@ class Recorder:
             series = self._new_series(tag)
         if display_name or description:
             words = check_words("display_name", display_name), check_words("summary_description", description)
-            series = Series(series.run, tag, *words)
+            series = self._described.setdefault((tag, *words), Series(series.run, tag, *words))
         if type(global_step) is int and STEP_MIN <= global_step <= STEP_MAX:
             step = global_step
         else:
@@ -82,10 +85,7 @@ class Recorder:
         step = STEP_NONE if global_step is None else check_step(global_step)
         wall_time = wall_time_or_now(walltime)
         # All are checked before the first is queued.
-        calls = [
-            _scalar(Series(self._subrun(f"{main_tag}/{check_tag(key)}").id, main_tag), step, wall_time, value)
-            for key, value in values.items()
-        ]
+        calls = [_scalar(self._subrun_series(main_tag, key), step, wall_time, value) for key, value in values.items()]
         for call in calls:
             if call is None:
                 self._outbox.count_drop(main_tag)
@@ -102,12 +102,11 @@ class Recorder:
     def add_planned(self, call: tuple[object, ...], value: object, global_step: object, walltime: object) -> bool:
         """Log a picture as the last one of the same call was; False when this one is different."""
         plan = self._plans.find(call)
-        address = 0 if plan is None else plan.source(value)
-        if plan is None or not address:
+        if plan is None or not (address := plan.source(value)):
             return False
-        tag = str(call[1])
-        step = optional_step(global_step)
-        wall_time = wall_time_or_now(walltime)
+        tag: str = call[1]  # type: ignore[assignment]  # every call's second item
+        step = global_step if type(global_step) is int and -1 < global_step <= STEP_MAX else optional_step(global_step)
+        wall_time = time.time() if walltime is None else wall_time_or_now(walltime)
         while (snapshot := self._snapshotter.take_bytes(address, plan.spec)) is None:
             if not self._outbox.make_room(self._run.id, tag):
                 self._outbox.count_drop(tag)
@@ -168,6 +167,13 @@ class Recorder:
         series = Series(self._run.id, tag)
         if len(self._series) < MAX_SERIES:
             self._series[tag] = series
+        return series
+
+    def _subrun_series(self, main_tag: str, key: str) -> Series:
+        series = self._in_subruns.get((main_tag, key))
+        if series is None:
+            run = self._subrun(f"{main_tag}/{check_tag(key)}")
+            series = self._in_subruns[main_tag, key] = Series(run.id, main_tag)
         return series
 
     def _subrun(self, name: str) -> RunHandle:

@@ -6,6 +6,7 @@ a poll with a deadline.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -17,6 +18,7 @@ import zmq
 from sidelog.delivery import Delivery, Phase
 from sidelog.outbox import Outbox
 from sidelog_shared.errors import MissingExtra, SidelogError, TransportError
+from sidelog_shared.frames import is_state
 from sidelog_shared.limits import KIB, MAX_FRAME_BYTES
 from sidelog_shared.wakeup import Wakeup
 
@@ -225,14 +227,17 @@ class Sender:
     def _receive(self) -> None:
         if self._socket is None:
             return
-        while True:
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+        messages = []
+        with contextlib.suppress(zmq.Again):
+            while True:
+                messages.append(self._socket.recv_multipart(zmq.NOBLOCK))
+        if messages:
             self._heard_at = time.monotonic()
             self._pinged_at = None
-            self._delivery.feed(frames)
+        for index, message in enumerate(messages):
+            # Of STATEs in a row the last says it all: the others are not even decoded.
+            if not (is_state(message) and is_state(messages[index + 1] if index + 1 < len(messages) else [])):
+                self._delivery.feed(message)
 
     def _send(self) -> None:
         if self._socket is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
@@ -171,11 +172,16 @@ def _copy(arrays: Sequence[Array], slot: Slot, nbytes: int) -> None:
 
 
 def _bits(tensor: torch.Tensor) -> npt.NDArray[np.generic]:
-    """A tensor's elements as an array on the same memory; types that numpy lacks as integers of their size."""
-    tensor = tensor.detach()
-    if dtype_of(tensor).numpy is None:
-        import torch
+    """A tensor's elements as an array on the same memory; types that numpy lacks as integers of their size.
 
-        tensor = tensor.view(torch.int16 if tensor.element_size() == 2 else torch.uint8)
-    array: npt.NDArray[np.generic] = tensor.numpy()
-    return array
+    Not by ``Tensor.numpy()``: that would forbid its owner to resize the tensor ever after.
+    """
+    dtype = dtype_of(tensor)
+    interface = {
+        "version": 3,
+        "data": (tensor.data_ptr(), True),
+        "shape": tuple(tensor.shape),
+        "strides": tuple(stride * dtype.itemsize for stride in tensor.stride()),
+        "typestr": f"<u{dtype.itemsize}" if dtype.numpy is None else dtype.numpy.str,
+    }
+    return np.asarray(SimpleNamespace(__array_interface__=interface))

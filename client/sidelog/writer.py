@@ -201,8 +201,8 @@ class SummaryWriter:
         recorder = self._recorder or self._open()
         if recorder is None:
             return
-        grid = (nrow, padding, normalize, value_range, scale_each, pad_value, range)
-        call = ("image", tag, dataformats, call_key(mean), call_key(std), call_key(grid))
+        grid = (nrow, padding, normalize, call_key(value_range), scale_each, pad_value, call_key(range))
+        call = ("image", tag, dataformats, call_key(mean), call_key(std), grid)
         if not recorder.add_planned(call, img_tensor, global_step, walltime):
             check_tag(tag)
             what = f"add_image {tag!r}"
@@ -253,8 +253,8 @@ class SummaryWriter:
         recorder = self._recorder or self._open()
         if recorder is None:
             return
-        grid = (nrow, padding, normalize, value_range, scale_each, pad_value, range)
-        call = ("images", tag, dataformats, call_key(mean), call_key(std), call_key(grid))
+        grid = (nrow, padding, normalize, call_key(value_range), scale_each, pad_value, call_key(range))
+        call = ("images", tag, dataformats, call_key(mean), call_key(std), grid)
         if not recorder.add_planned(call, img_tensor, global_step, walltime):
             check_tag(tag)
             what = f"add_images {tag!r}"
@@ -303,7 +303,7 @@ class SummaryWriter:
         recorder = self._recorder or self._open()
         if recorder is None:
             return
-        grid = (nrow, padding, normalize, value_range, scale_each, pad_value, range)
+        grid = (nrow, padding, normalize, call_key(value_range), scale_each, pad_value, call_key(range))
         call = (
             "feature_map",
             tag,

@@ -52,6 +52,14 @@ class Envelope:
     buffers: Sequence[Buffer]
 
 
+def is_state(frames: Sequence[Buffer]) -> bool:
+    """Whether a message is a STATE of this protocol, by frame 0 alone."""
+    return bool(frames) and bytes(frames[0][:7]) == _STATE_BEGINS
+
+
+_STATE_BEGINS = struct.pack("<4sBBB", MAGIC, MAJOR, MINOR, MessageKind.STATE)
+
+
 def pack_prefix(kind: MessageKind, epoch: int) -> bytes:
     return _PREFIX.pack(MAGIC, MAJOR, MINOR, kind, epoch)
 

@@ -9,7 +9,7 @@ import os
 class Wakeup:
     """Wake-ups do not add up: however many came, one :meth:`clear` takes them all.
 
-    The thread that is woken polls ``read_fd``.
+    The thread that is woken polls ``read_fd``, clears, and then looks for work; who wakes it puts the work there first.
     """
 
     def __init__(self) -> None:
@@ -17,10 +17,12 @@ class Wakeup:
         os.set_blocking(self.read_fd, False)
         os.set_blocking(self._write_fd, False)
         self._closed = False
+        self._woken = False
 
     def wake(self) -> None:
-        if self._closed:
+        if self._closed or self._woken:
             return
+        self._woken = True
         # A full pipe holds wake-ups enough.
         with contextlib.suppress(BlockingIOError):
             os.write(self._write_fd, b"\0")
@@ -29,6 +31,8 @@ class Wakeup:
         with contextlib.suppress(BlockingIOError):
             while len(os.read(self.read_fd, 4096)) == 4096:
                 pass
+        # Last: who finds the flag set until here has put its work where the thread looks after this.
+        self._woken = False
 
     def close(self) -> None:
         if not self._closed:

@@ -12,11 +12,11 @@ from sidelog_shared.errors import TransportError
 from sidelog_shared.limits import PART_BYTES
 
 RUNS = ("/runs/a", "/runs/b", "/busy")
-STEPS = (
-    "scalar scalar scalar text picture picture picture large flush "  # calls
-    "look look deliver deliver answer answer write render render commit tick heartbeat exchange exchange "
-    "break drain down crash"
-).split()
+CALLS = ("scalar", "scalar", "scalar", "text", "picture", "picture", "picture", "large", "flush")
+EXCHANGES = ("exchange", "exchange", "look", "look", "deliver", "deliver", "answer", "answer", "tick", "heartbeat")
+DAEMON = ("write", "render", "render", "commit")
+TROUBLE = ("break", "drain", "down", "crash")
+STEPS = CALLS + EXCHANGES + DAEMON + TROUBLE
 
 
 class Life:

@@ -1,0 +1,212 @@
+"""What waits to be sent: two bounded queues, one policy each, everything counted."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import pytest
+from delivery_rig import Memory
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidelog import outbox as outbox_module
+from sidelog.outbox import FlushRequest, Outbox, PictureCall, TextCall
+from sidelog_shared.records import Kind, Series
+
+LOSS = Series(1, "loss")
+
+
+class Box(Outbox):
+    """An outbox that counts its wake-ups."""
+
+    def __init__(self) -> None:
+        self.wakes = 0
+        self.pressed = False
+        super().__init__(self._count, lambda: self.pressed)
+
+    def _count(self) -> None:
+        self.wakes += 1
+
+    def tags(self) -> list[str]:
+        """Tags of the pictures, taken in the order in which they are sent."""
+        found = []
+        while (call := self.take_picture()) is not None:
+            found.append(call.tag)
+        return found
+
+
+def picture(tag: str, run: int = 1) -> PictureCall:
+    return PictureCall(run, Kind.PICTURE, tag, 0, 0.0, {}, (Memory(),))
+
+
+def end(call: PictureCall) -> str:
+    (memory,) = call.snapshots
+    assert isinstance(memory, Memory)
+    return memory.end
+
+
+class TestLight:
+    def test_it_is_taken_in_order(self) -> None:
+        box = Box()
+        calls = [(LOSS, 0, 0.0, 1.0), TextCall(1, "a", 0, 0.0, b""), FlushRequest(pictures=False)]
+        assert all(box.put_light(call) for call in calls)  # type: ignore[arg-type]
+        assert list(box.light) == calls
+
+    def test_the_newest_is_not_taken_when_it_is_full(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(outbox_module, "MAX_LIGHT_ITEMS", 3)
+        box = Box()
+        taken = [box.put_light((LOSS, step, 0.0, 1.0)) for step in range(5)]
+        assert taken == [True, True, True, False, False]
+        assert box.light_refused == 2
+        assert [call[1] for call in box.light] == [0, 1, 2]  # type: ignore[index]
+        assert box.put_light(FlushRequest(pictures=False))  # who waits is always heard
+
+    def test_many_threads_lose_no_count(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(outbox_module, "MAX_LIGHT_ITEMS", 0)
+        box = Box()
+        threads = [
+            threading.Thread(target=lambda: [box.put_light((LOSS, 0, 0.0, 1.0)) for _ in range(500)]) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert box.light_refused == 4000
+
+
+class TestWaking:
+    def test_only_a_dormant_sender_is_woken_and_once(self) -> None:
+        box = Box()
+        box.put_light((LOSS, 0, 0.0, 1.0))
+        box.put_picture(picture("a"))
+        assert box.wakes == 0
+        box.dormant = True
+        box.put_light((LOSS, 0, 0.0, 1.0))
+        box.put_picture(picture("a"))
+        assert (box.wakes, box.dormant) == (1, False)
+        box.dormant = True
+        box.put_picture(picture("a"))
+        assert (box.wakes, box.dormant) == (2, False)
+
+    def test_pressure_on_the_memory_wakes_it_each_time(self) -> None:
+        box = Box()
+        box.pressed = True
+        for _ in range(3):
+            box.put_picture(picture("a"))
+        assert box.wakes == 3
+
+    def test_a_drop_for_want_of_memory_wakes_it(self) -> None:
+        box = Box()
+        box.count_drop("a")
+        assert box.wakes == 1
+        assert box.dropped == {"a": 1}
+
+
+class TestPictures:
+    def test_they_are_numbered_in_the_order_of_the_calls(self) -> None:
+        box = Box()
+        calls = [picture(tag) for tag in "abc"]
+        for call in calls:
+            box.put_picture(call)
+        assert [call.ordinal for call in calls] == [1, 2, 3]
+        assert (box.last_ordinal, box.first_waiting_ordinal, box.picture_count) == (3, 1, 3)
+        assert box.tags() == ["a", "b", "c"]
+        assert (box.last_ordinal, box.first_waiting_ordinal, box.picture_count) == (3, None, 0)
+
+    def test_the_oldest_of_the_same_run_and_tag_makes_room(self) -> None:
+        box = Box()
+        for tag, run in (("b", 1), ("a", 2), ("a", 1), ("a", 1)):
+            box.put_picture(picture(f"{tag}", run))
+        assert box.make_room(1, "a")
+        assert box.first_waiting_ordinal == 1
+        assert [box.take_picture().ordinal for _ in range(3)] == [1, 2, 4]  # type: ignore[union-attr]
+        assert box.dropped == {"a": 1}
+
+    def test_else_the_oldest_of_all(self) -> None:
+        box = Box()
+        first = picture("b")
+        box.put_picture(first)
+        box.put_picture(picture("c"))
+        assert box.make_room(1, "a")
+        assert end(first) == "released"
+        assert box.tags() == ["c"]
+        assert box.dropped == {"b": 1}
+
+    def test_else_there_is_none(self) -> None:
+        box = Box()
+        assert not box.make_room(1, "a")
+        assert not box.dropped
+
+    def test_so_many_wait_and_no_more(self) -> None:
+        box = Box()
+        calls = [picture("ab"[index % 2]) for index in range(outbox_module.MAX_PICTURES + 3)]
+        for call in calls:
+            box.put_picture(call)
+        assert box.picture_count == outbox_module.MAX_PICTURES
+        assert [index for index, call in enumerate(calls) if end(call)] == [0, 1, 2]
+        assert box.drops() == {"a": 2, "b": 1}
+
+    def test_what_was_asked_for_is_a_copy(self) -> None:
+        box = Box()
+        box.count_drop("a")
+        drops = box.drops()
+        box.count_drop("a")
+        assert drops == {"a": 1}
+
+    @given(
+        st.lists(st.tuples(st.sampled_from(["put", "put", "room", "take", "drop"]), st.sampled_from("ab")), max_size=60)
+    )
+    def test_every_picture_is_taken_dropped_or_waits(self, steps: list[tuple[str, str]]) -> None:
+        box = Box()
+        calls: list[PictureCall] = []
+        taken: list[PictureCall] = []
+        unborn: Counter[str] = Counter()
+        for what, tag in steps:
+            if what == "put":
+                calls.append(picture(tag))
+                box.put_picture(calls[-1])
+            elif what == "room":
+                waited = box.picture_count
+                assert box.make_room(1, tag) == bool(waited)
+                assert box.picture_count == max(waited - 1, 0)
+            elif what == "take" and (call := box.take_picture()) is not None:
+                taken.append(call)
+            elif what == "drop":
+                box.count_drop(tag)
+                unborn[tag] += 1
+        dropped = [call for call in calls if end(call)]
+        assert box.drops() == Counter(call.tag for call in dropped) + unborn
+        assert len(taken) + len(dropped) + box.picture_count == len(calls)
+        assert [call.ordinal for call in taken] == sorted(call.ordinal for call in taken)
+        assert not any(end(call) for call in taken)
+
+
+def test_many_threads_lose_no_picture() -> None:
+    box = Box()
+    taken: list[PictureCall] = []
+    stop = threading.Event()
+
+    def put(tag: str) -> None:
+        for _ in range(300):
+            box.put_picture(picture(tag))
+            box.make_room(1, tag)
+
+    def take() -> None:
+        while not stop.is_set() or box.picture_count:
+            call = box.take_picture()
+            if call is not None:
+                taken.append(call)
+
+    sender = threading.Thread(target=take)
+    sender.start()
+    threads = [threading.Thread(target=put, args=(tag,)) for tag in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stop.set()
+    sender.join()
+    assert len(taken) + box.drops().total() == 1200
+    assert len({call.ordinal for call in taken}) == len(taken)
+    assert not any(end(call) for call in taken)
