@@ -57,8 +57,7 @@ class Connection:
         self._lock = threading.Lock()
         self._wakeup = Wakeup()
         self.pool = SlotPool(settings.arena_bytes)
-        quarter = settings.arena_bytes // 4
-        self.outbox = Outbox(self._wakeup.wake, lambda: self.outbox.waiting_bytes > quarter)
+        self.outbox = Outbox(self._wakeup.wake, pressure_bytes=settings.arena_bytes // 4)
         self.snapshotter = Snapshotter(self.pool)
         rank = ranks.detect()
         self.worker = Worker(

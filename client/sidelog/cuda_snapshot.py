@@ -108,7 +108,7 @@ class Ring:
                     if tail + size > head:
                         return None
                 elif tail + size > capacity:
-                    if size >= head:
+                    if size > head:
                         return None
                     begin = 0
             if begin + size > capacity:

@@ -11,6 +11,7 @@ Two queues, each bounded, each with one policy:
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
@@ -99,25 +100,24 @@ class Outbox:
 
     Args:
         wake: wakes the sender; called only when its next look would come too late.
-        under_pressure: whether so much waits that the sender's next look would come too late.
+        pressure_bytes: when about so many bytes of pictures wait, the sender's next look would come too late.
 
     Attributes:
         light: the light queue; ``add_scalar`` appends to it directly.
         dormant: the sender looks seldom, and must be woken.
         light_refused: calls that were not taken because the light queue was full.
         dropped: pictures dropped here, by tag.
-        waiting_bytes: snapshots of the pictures that wait.
     """
 
-    def __init__(self, wake: Callable[[], None], under_pressure: Callable[[], bool]) -> None:
+    def __init__(self, wake: Callable[[], None], pressure_bytes: int) -> None:
         self.light: deque[LightCall] = deque()
         self.dormant = False
         self.light_refused = 0
         self.dropped: Counter[str] = Counter()
         self._wake = wake
-        self._under_pressure = under_pressure
-        self.waiting_bytes = 0
+        self._pressure_bytes = pressure_bytes
         self._pictures: deque[PictureCall] = deque()
+        self._ordinals = itertools.count(1)
         self._last_ordinal = 0
         self._lock = threading.Lock()
 
@@ -136,15 +136,13 @@ class Outbox:
         return True
 
     def put_picture(self, call: PictureCall) -> None:
-        """Queue a picture; gives it its ordinal."""
-        with self._lock:
-            self._last_ordinal += 1
-            call.ordinal = self._last_ordinal
-            if len(self._pictures) >= MAX_PICTURES:
-                self._drop(self._victim(call.run, call.tag))
-            self._pictures.append(call)
-            self.waiting_bytes += call.nbytes
-        if self.dormant or self._under_pressure():
+        """Queue a picture; gives it its ordinal. Takes no lock unless the queue is full."""
+        call.ordinal = self._last_ordinal = next(self._ordinals)
+        waiting = len(self._pictures)
+        if waiting >= MAX_PICTURES:
+            self.make_room(call.run, call.tag)
+        self._pictures.append(call)
+        if self.dormant or waiting * call.nbytes > self._pressure_bytes:
             self.dormant = False
             self._wake()
 
@@ -163,14 +161,13 @@ class Outbox:
         self._wake()
 
     def _victim(self, run: int, tag: str) -> PictureCall:
-        for call in self._pictures:
+        for call in list(self._pictures):  # a copy: other threads append meanwhile
             if call.tag == tag and call.run == run:
                 return call
         return self._pictures[0]
 
     def _drop(self, call: PictureCall) -> None:
         self._pictures.remove(call)
-        self.waiting_bytes -= call.nbytes
         self.dropped[call.tag] += 1
         for snapshot in call.snapshots:
             snapshot.release()
@@ -184,11 +181,7 @@ class Outbox:
 
     def take_picture(self) -> PictureCall | None:
         with self._lock:
-            if not self._pictures:
-                return None
-            call = self._pictures.popleft()
-            self.waiting_bytes -= call.nbytes
-            return call
+            return self._pictures.popleft() if self._pictures else None
 
     @property
     def last_ordinal(self) -> int:

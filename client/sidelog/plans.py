@@ -13,6 +13,7 @@ import numpy as np
 
 from sidelog.arrays import Array, is_tensor
 from sidelog.pictures import Selection
+from sidelog.pool import size_class
 from sidelog_shared.records import BufferSpec
 
 if TYPE_CHECKING:
@@ -22,27 +23,37 @@ MAX_PLANS = 4096
 """So many different calls are remembered; then they are forgotten together. Tags with a step in them would pile up."""
 
 
+_LOW = 1 << 40
+"""Real addresses below it exist, but no offset into a storage is above it."""
+
+
 class Plan:
     """The outcome of every check of a call, for values like the one that it was made from.
 
     Attributes:
         spec: how the copied bytes are to be read.
+        capacity: size class of the memory for them.
         options: the record's options.
     """
 
-    __slots__ = ("_dtype", "_layout", "_offset", "_shape", "_type", "options", "spec")
+    __slots__ = ("_dtype", "_offset", "_shape", "_type", "capacity", "options", "spec")
 
     def __init__(self, value: Array, selection: Selection, spec: BufferSpec, options: dict[str, object]) -> None:
         self._type = type(value)
         self._shape = value.shape
         self._dtype = value.dtype
-        self._layout = None if isinstance(value, np.ndarray) else value.layout
         self._offset = _address(selection.arrays[0]) - _address(value)
         self.spec = spec
+        self.capacity = size_class(spec.nbytes)
         self.options = options
 
     def source(self, value: object) -> int:
-        """Address of the bytes to copy; 0 when the value is not like the one before, so that every check is due."""
+        """Address of the bytes to copy; 0 when the value is not like the one before, so that every check is due.
+
+        As few questions as can be: with cold caches each costs microseconds. Sparse, nested and opaque tensors, and
+        those inside torch.func's transforms, raise at one of them. A tensor with the negative bit (``x.conj().imag``)
+        is not contiguous, unless it has one element.
+        """
         if type(value) is not self._type:
             return 0
         array: Array = value
@@ -51,13 +62,14 @@ class Plan:
                 return 0
             if isinstance(array, np.ndarray):
                 return _address(array) + self._offset if array.flags.c_contiguous else 0
-            if array.is_cpu and array.layout is self._layout and array.is_contiguous() and not array.is_neg():
-                address = array.data_ptr()
-                # Memory that was freed (FSDP resizes storages to 0) begins at address 0.
-                return address + self._offset if address > array.storage_offset() * array.itemsize else 0
-        except RuntimeError:  # a nested tensor has no shape, one inside vmap or grad no address
+            if not (array.is_cpu and array.is_contiguous()):
+                return 0
+            address = array.data_ptr()
+            if address < _LOW and address <= array.storage_offset() * array.itemsize:
+                return 0  # memory that was freed (FSDP resizes storages to 0) begins at address 0
+        except RuntimeError:
             return 0
-        return 0
+        return address + self._offset
 
 
 def call_key(argument: object) -> object:
@@ -112,7 +124,8 @@ def _is_plain(value: object) -> bool:
         return False
     tensor = cast("torch.Tensor", value)
     strided = tensor.layout is torch.strided and not tensor.is_nested
-    return strided and tensor.is_cpu and tensor.is_contiguous() and not tensor.is_neg()
+    # One element is contiguous whatever its stride, so that a plan could not tell the negative bit by it.
+    return strided and tensor.is_cpu and tensor.is_contiguous() and not tensor.is_neg() and tensor.numel() > 1
 
 
 def _address(array: Array) -> int:

@@ -33,6 +33,8 @@ class Slot:
 class SlotPool:
     """Buffers by size class, bounded in bytes; any thread may take and give back.
 
+    A buffer that is free is taken without a lock: ``list.pop`` and ``list.append`` are atomic.
+
     Args:
         budget_bytes: sum of all buffers, in use or free.
     """
@@ -41,7 +43,6 @@ class SlotPool:
         self._budget_bytes = budget_bytes
         self._free: dict[int, list[Slot]] = {}
         self._allocated_bytes = 0
-        self._used_bytes = 0
         self._lock = threading.Lock()
 
     @property
@@ -50,43 +51,48 @@ class SlotPool:
 
     @property
     def used_bytes(self) -> int:
-        return self._used_bytes
+        """Buffers that are taken."""
+        with self._lock:
+            return self._allocated_bytes - sum(capacity * len(free) for capacity, free in self._free.items())
 
     def acquire(self, nbytes: int) -> Slot | None:
         """A buffer of at least ``nbytes``; None when the budget does not allow one."""
-        capacity = size_class(nbytes)
-        with self._lock:
-            free = self._free.get(capacity)
-            if free:
-                self._used_bytes += capacity
-                return free.pop()
-            if self._used_bytes + capacity > self._budget_bytes:
-                return None
-            while self._allocated_bytes + capacity > self._budget_bytes:
-                self._evict()
-            self._allocated_bytes += capacity
-            self._used_bytes += capacity
-        return Slot(capacity)
+        return self.acquire_class(size_class(nbytes))
+
+    def acquire_class(self, capacity: int) -> Slot | None:
+        """A buffer of a size class (:func:`size_class`); None when the budget does not allow one."""
+        try:
+            return self._free[capacity].pop()
+        except (KeyError, IndexError):
+            return self._allocate(capacity)
 
     def release(self, slot: Slot) -> None:
         """Give a buffer back; nobody may read it any more."""
-        with self._lock:
-            self._used_bytes -= len(slot.array)
-            self._free.setdefault(len(slot.array), []).append(slot)
+        self._free[len(slot.array)].append(slot)
 
     def discard(self, slot: Slot) -> None:
         """Give up a buffer that somebody may still read (a closed socket's I/O thread); it is not used again."""
         with self._lock:
-            self._used_bytes -= len(slot.array)
             self._allocated_bytes -= len(slot.array)
 
-    def _evict(self) -> None:
-        """Free one buffer of the class that has the most free bytes."""
+    def _allocate(self, capacity: int) -> Slot | None:
+        with self._lock:
+            self._free.setdefault(capacity, [])
+            while self._allocated_bytes + capacity > self._budget_bytes:
+                if not self._evict():
+                    return None
+            self._allocated_bytes += capacity
+        return Slot(capacity)
+
+    def _evict(self) -> bool:
+        """Let go of one free buffer, of the class that has the most free bytes; False when none is free."""
         capacity = max(self._free, key=lambda size: size * len(self._free[size]))
-        self._free[capacity].pop()
-        if not self._free[capacity]:
-            del self._free[capacity]
+        try:
+            self._free[capacity].pop()
+        except IndexError:
+            return False
         self._allocated_bytes -= capacity
+        return True
 
 
 def size_class(nbytes: int) -> int:

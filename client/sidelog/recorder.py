@@ -107,7 +107,7 @@ class Recorder:
         tag: str = call[1]  # type: ignore[assignment]  # every call's second item
         step = global_step if type(global_step) is int and -1 < global_step <= STEP_MAX else optional_step(global_step)
         wall_time = time.time() if walltime is None else wall_time_or_now(walltime)
-        while (snapshot := self._snapshotter.take_bytes(address, plan.spec)) is None:
+        while (snapshot := self._snapshotter.take_bytes(address, plan.spec, plan.capacity)) is None:
             if not self._outbox.make_room(self._run.id, tag):
                 self._outbox.count_drop(tag)
                 return True

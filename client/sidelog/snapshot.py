@@ -120,9 +120,9 @@ class Snapshotter:
         _copy(arrays, slot, spec.nbytes)
         return PooledSnapshot(spec, slot, self._pool)
 
-    def take_bytes(self, address: int, spec: BufferSpec) -> Snapshot | None:
-        """Copy ``spec.nbytes`` contiguous bytes of CPU memory; None when there is no memory for them."""
-        slot = self._pool.acquire(spec.nbytes)
+    def take_bytes(self, address: int, spec: BufferSpec, capacity: int) -> Snapshot | None:
+        """Copy ``spec.nbytes`` contiguous bytes of CPU memory; None when there is no memory of that size class."""
+        slot = self._pool.acquire_class(capacity)
         if slot is None:
             return None
         ctypes.memmove(slot.address, address, spec.nbytes)

@@ -201,7 +201,9 @@ class SummaryWriter:
         recorder = self._recorder or self._open()
         if recorder is None:
             return
-        grid = (nrow, padding, normalize, call_key(value_range), scale_each, pad_value, call_key(range))
+        bounds = value_range if value_range is None else call_key(value_range)
+        old_bounds = range if range is None else call_key(range)
+        grid = (nrow, padding, normalize, bounds, scale_each, pad_value, old_bounds)
         call = ("image", tag, dataformats, call_key(mean), call_key(std), grid)
         if not recorder.add_planned(call, img_tensor, global_step, walltime):
             check_tag(tag)
@@ -253,7 +255,9 @@ class SummaryWriter:
         recorder = self._recorder or self._open()
         if recorder is None:
             return
-        grid = (nrow, padding, normalize, call_key(value_range), scale_each, pad_value, call_key(range))
+        bounds = value_range if value_range is None else call_key(value_range)
+        old_bounds = range if range is None else call_key(range)
+        grid = (nrow, padding, normalize, bounds, scale_each, pad_value, old_bounds)
         call = ("images", tag, dataformats, call_key(mean), call_key(std), grid)
         if not recorder.add_planned(call, img_tensor, global_step, walltime):
             check_tag(tag)
@@ -303,7 +307,9 @@ class SummaryWriter:
         recorder = self._recorder or self._open()
         if recorder is None:
             return
-        grid = (nrow, padding, normalize, call_key(value_range), scale_each, pad_value, call_key(range))
+        bounds = value_range if value_range is None else call_key(value_range)
+        old_bounds = range if range is None else call_key(range)
+        grid = (nrow, padding, normalize, bounds, scale_each, pad_value, old_bounds)
         call = (
             "feature_map",
             tag,

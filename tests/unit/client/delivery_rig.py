@@ -215,7 +215,7 @@ class Rig:
     def __init__(self) -> None:
         self.disk = Disk()
         self.daemon = MemoryDaemon(self.disk, 1)
-        self.outbox = Outbox(wake=lambda: None, under_pressure=lambda: False)
+        self.outbox = Outbox(wake=lambda: None, pressure_bytes=1 << 40)
         self.said: list[str] = []
         self.delivery = Delivery(WORKER, self.outbox, say=self.said.append)
         self.requests: deque[Frames] = deque()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ class QuietConnection:
 
     def __init__(self, budget_bytes: int = 16 * MIB) -> None:
         self.pool = SlotPool(budget_bytes)
-        self.outbox = Outbox(wake=lambda: None, under_pressure=lambda: False)
+        self.outbox = Outbox(wake=lambda: None, pressure_bytes=1 << 40)
         self.snapshotter = Snapshotter(self.pool)
         self.paths: list[str] = []
 
@@ -36,7 +36,6 @@ class Quiet:
 
     writer: SummaryWriter
     connection: QuietConnection
-    calls: list[PictureCall] = field(default_factory=list)
 
     @property
     def outbox(self) -> Outbox:

@@ -20,10 +20,9 @@ LOSS = Series(1, "loss")
 class Box(Outbox):
     """An outbox that counts its wake-ups."""
 
-    def __init__(self) -> None:
+    def __init__(self, pressure_bytes: int = 1 << 40) -> None:
         self.wakes = 0
-        self.pressed = False
-        super().__init__(self._count, lambda: self.pressed)
+        super().__init__(self._count, pressure_bytes)
 
     def _count(self) -> None:
         self.wakes += 1
@@ -89,12 +88,12 @@ class TestWaking:
         box.put_picture(picture("a"))
         assert (box.wakes, box.dormant) == (2, False)
 
-    def test_pressure_on_the_memory_wakes_it_each_time(self) -> None:
-        box = Box()
-        box.pressed = True
-        for _ in range(3):
+    def test_it_is_woken_while_more_waits_than_its_next_look_should_find(self) -> None:
+        one = picture("a").nbytes
+        box = Box(pressure_bytes=2 * one)
+        for _ in range(5):
             box.put_picture(picture("a"))
-        assert box.wakes == 3
+        assert box.wakes == 2
 
     def test_a_drop_for_want_of_memory_wakes_it(self) -> None:
         box = Box()

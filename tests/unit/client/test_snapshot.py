@@ -158,14 +158,14 @@ def test_no_memory_is_none_and_changes_nothing() -> None:
     pool = SlotPool(8192)
     snapshotter = Snapshotter(pool)
     assert snapshotter.take([torch.zeros(4096)], (4096,)) is None
-    assert snapshotter.take_bytes(0, BufferSpec(ALL[0], (4096,))) is None
+    assert snapshotter.take_bytes(0, BufferSpec(ALL[0], (4096,)), 32768) is None
     assert pool.used_bytes == 0
 
 
 def test_bytes_of_an_address() -> None:
     pool = SlotPool(MIB)
     array = np.arange(6, dtype=np.float32)
-    snapshot = Snapshotter(pool).take_bytes(array.ctypes.data, BufferSpec(ALL[1], (2, 3)))
+    snapshot = Snapshotter(pool).take_bytes(array.ctypes.data, BufferSpec(ALL[1], (2, 3)), 4096)
     assert snapshot is not None
     array[:] = 0
     assert bytes(snapshot.data()) == np.arange(6, dtype=np.float32).tobytes()
