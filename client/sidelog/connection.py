@@ -75,6 +75,7 @@ class Connection:
             lock=self._lock,
             find_endpoint=self._find_endpoint,
             daemon_lives=self._daemon_lives,
+            memory_is_short=lambda: self.pool.used_bytes > settings.arena_bytes // 2,
             say=self.say,
         )
         self._sender.start()

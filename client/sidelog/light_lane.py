@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from sidelog.outbox import FlushRequest, Outbox, ScalarCall, TextCall
+from sidelog.outbox import FlushRequest, LightCall, Outbox, ScalarCall, TextCall
 from sidelog_shared import requests
 from sidelog_shared.dtypes import UINT8
 from sidelog_shared.intervals import IntervalSet
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 8192
 """Scalars in one message: 230 kB, small enough that nothing waits long behind it."""
+_TAKEN_ROWS = 256
+"""So many are taken off the queue at once, to see what they are."""
 MAX_SERIES_BYTES = 32 * KIB
 """Tags in one message: half of the header's limit."""
 MAX_HELD_BYTES = 64 * MIB
@@ -88,10 +90,15 @@ class LightLane:
         from it: so no Python loop over rows where C can do it.
         """
         light = self._outbox.light
-        calls = [light.popleft() for _ in range(min(len(light), MAX_ROWS))]
+        calls: list[LightCall] = []
+        while len(calls) < MAX_ROWS:
+            taken = [light.popleft() for _ in range(min(len(light), _TAKEN_ROWS))]
+            calls += taken
+            if set(map(type, taken)) != {tuple}:
+                break  # the rest goes back: little of it, lest texts between scalars make it quadratic
         end = len(calls)
         if set(map(type, calls)) != {tuple}:
-            end = next(index for index, call in enumerate(calls) if type(call) is not tuple)
+            end = next((index for index, call in enumerate(calls) if type(call) is not tuple), 0)
         rows = _that_fit(cast("list[ScalarCall]", calls[:end]))
         other = calls[end] if len(rows) == end < len(calls) else None
         light.extendleft(reversed(calls[len(rows) + (other is not None) :]))

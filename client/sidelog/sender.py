@@ -28,6 +28,8 @@ TICK_S = 0.05
 """How often it looks while there is work. Each look takes the interpreter lock from the training for a moment."""
 DORMANT_S = 1.0
 """How often it looks when nothing was logged for a while; the next call wakes it."""
+SHORT_S = 0.01
+"""How often it looks when snapshot memory runs short: what the daemon has taken over is free only once it looks."""
 URGENT_S = 0.005
 HEARTBEAT_S = 0.5
 SILENT_S = 2.0
@@ -55,6 +57,7 @@ class Sender:
         find_endpoint: gives the daemon's endpoint; may take a second, and may start the daemon; asks what it is
             given whether to give up.
         daemon_lives: whether the daemon's process certainly lives, where that can be known.
+        memory_is_short: whether snapshots that the daemon has not taken over fill half of their memory.
         say: tells the user something, once per text.
     """
 
@@ -67,6 +70,7 @@ class Sender:
         lock: threading.Lock,
         find_endpoint: Callable[[Callable[[], bool]], str],
         daemon_lives: Callable[[], bool],
+        memory_is_short: Callable[[], bool],
         say: Callable[[str], None],
     ) -> None:
         self._delivery = delivery
@@ -75,6 +79,7 @@ class Sender:
         self._lock = lock
         self._find_endpoint = find_endpoint
         self._daemon_lives = daemon_lives
+        self._memory_is_short = memory_is_short
         self._say = say
         self._endpoint = ""
         self._socket: zmq.Socket[bytes] | None = None
@@ -209,6 +214,8 @@ class Sender:
             if self._socket is not None:
                 poller.register(self._socket, zmq.POLLIN)
             timeout_s = URGENT_S if self._socket is None or delivery.phase is Phase.LIVE else TICK_S
+        elif self._memory_is_short():
+            timeout_s = SHORT_S
         elif now - self._worked_at < 2 * TICK_S or delivery.phase is Phase.AWAY:
             timeout_s = TICK_S
         else:
