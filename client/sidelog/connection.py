@@ -174,19 +174,20 @@ class Connection:
         """Settle what is left until the deadline, and end. What was lost is said."""
         self._sender.stop(deadline_s)
         self._wakeup.close()
-        lost = self.statistics()
-        if lost.lost or lost.rejected or lost.pending:
-            log.warning(
-                "sidelog: %d of %d records are not in the event files (%d lost, %d rejected): %s",
-                lost.lost + lost.rejected + lost.pending,
-                lost.logged,
-                lost.lost + lost.pending,
-                lost.rejected,
-                self._sender.problem or "see the messages above",
-            )
-        if lost.dropped:
-            tags = ", ".join(f"{tag} {count:,}" for tag, count in lost.dropped_tags.items())
-            log.warning("sidelog: %d pictures were dropped under pressure: %s", lost.dropped, tags)
+        end = self.statistics()
+        causes = [f"{count:,} {cause}" for cause, count in end.lost_causes.items()]
+        if end.rejected:
+            causes.append(f"{end.rejected:,} rejected, for the reasons above")
+        if end.pending:
+            causes.append(f"{end.pending:,} not settled")
+        if causes:
+            missing = end.lost + end.rejected + end.pending
+            why = f" ({self._sender.problem})" if self._sender.problem is not None else ""
+            told = f"{missing:,} of {end.logged:,} records are not in the event files: {'; '.join(causes)}{why}"
+            log.warning("sidelog: %s", told)
+        if end.dropped:
+            tags = ", ".join(f"{tag} {count:,}" for tag, count in end.dropped_tags.items())
+            log.warning("sidelog: %s pictures were dropped under pressure: %s", f"{end.dropped:,}", tags)
 
     @contextmanager
     def paused(self) -> Iterator[None]:

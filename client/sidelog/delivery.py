@@ -14,7 +14,7 @@ from sidelog.light_lane import LightLane
 from sidelog.outbox import FlushRequest, Outbox
 from sidelog.picture_lane import PictureLane
 from sidelog.runs import RunHandle
-from sidelog.statistics import Statistics, Totals
+from sidelog.statistics import NOT_IN_TIME, NOT_TAKEN, WITH_DAEMON, Statistics, Totals
 from sidelog_shared import replies, requests
 from sidelog_shared.errors import ProtocolError, SidelogError, VersionMismatch, WriterError
 from sidelog_shared.frames import unpack
@@ -309,11 +309,16 @@ class Delivery:
 
     def statistics(self) -> Statistics:
         dropped_here = self._outbox.drops()
+        lost = self._pictures.lost.copy()
+        lost[NOT_IN_TIME] += self._light.lost
+        lost[NOT_TAKEN] += self._outbox.light_refused
+        lost[WITH_DAEMON] += self._totals[End.LOST]
         return Statistics(
             written=self._totals[End.WRITTEN],
             rejected=self._totals[End.REJECTED],
             dropped=self._totals[End.DROPPED] + sum(dropped_here.values()),
-            lost=self._light.lost + self._pictures.lost + self._totals[End.LOST] + self._outbox.light_refused,
+            lost=sum(lost.values()),
             pending=self.pending,
             dropped_tags=dict(self._totals.dropped_tags + dropped_here),
+            lost_causes=dict(+lost),
         )

@@ -3,13 +3,14 @@ tag is kept until it is known to be written, dropped or lost."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sidelog.outbox import Outbox, PictureCall
 from sidelog.runs import RunHandle
 from sidelog.snapshot import Snapshot
-from sidelog.statistics import Totals
+from sidelog.statistics import NOT_IN_TIME, RUN_REFUSED, TOO_LARGE, WITH_DAEMON, Totals
 from sidelog_shared import requests
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MAX_PICTURE_RANGES, MIB, PART_BYTES
@@ -41,7 +42,7 @@ class PictureLane:
         self._unresolved: set[int] = set()
         self._last = 0
         self.max_record_bytes = MIB
-        self.lost = 0
+        self.lost: Counter[str] = Counter()
 
     @property
     def last(self) -> int:
@@ -77,9 +78,9 @@ class PictureLane:
             run = runs.get(call.run)
             size = sum(snapshot.spec.nbytes for snapshot in call.snapshots)
             if run is None or run.refused:
-                self._give_up(call)
+                self._give_up(call, RUN_REFUSED)
             elif size > self.max_record_bytes:
-                self._give_up(call)
+                self._give_up(call, TOO_LARGE)
                 self._say(f"{call.tag!r} is {size:,} bytes, the daemon takes {self.max_record_bytes:,}: not logged")
             else:
                 return self._begin(call, in_parts=size > PART_BYTES, epoch=epoch)
@@ -139,13 +140,13 @@ class PictureLane:
     def abandon(self) -> None:
         """The deadline has passed: what is left is lost."""
         for seq in list(self._flights):
-            self._lose(seq)
+            self._lose(seq, NOT_IN_TIME)
         while (call := self._outbox.take_picture()) is not None:
-            self._give_up(call)
+            self._give_up(call, NOT_IN_TIME)
 
-    def _give_up(self, call: PictureCall) -> None:
+    def _give_up(self, call: PictureCall, cause: str) -> None:
         """A picture that was never sent."""
-        self.lost += 1
+        self.lost[cause] += 1
         for snapshot in call.snapshots:
             snapshot.release()
 
@@ -157,9 +158,9 @@ class PictureLane:
         else:
             _discard(flight)
 
-    def _lose(self, seq: int) -> None:
+    def _lose(self, seq: int, cause: str = WITH_DAEMON) -> None:
         self._settle(seq, recycle=False)
-        self.lost += 1
+        self.lost[cause] += 1
 
 
 def _release(flight: _Flight) -> None:

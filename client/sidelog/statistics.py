@@ -9,6 +9,13 @@ from dataclasses import dataclass, field
 from sidelog_shared.records import End
 from sidelog_shared.replies import Status
 
+WITH_DAEMON = "went down with a daemon or its connection"
+NOT_IN_TIME = "not written when the connection ended"
+NOT_TAKEN = "called while too many waited for a daemon"
+RUN_REFUSED = "of a run that the daemon refused"
+TOO_LARGE = "larger than the daemon takes"
+"""Causes of a loss, as they are told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
@@ -20,9 +27,10 @@ class Statistics:
         rejected: records that the daemon could not write.
         dropped: pictures dropped under pressure, here or in the daemon; CUDA tensors of a graph that was being
             captured.
-        lost: records that went down with a daemon, or that no daemon took before the deadline.
+        lost: records that no event file holds for another reason, see ``lost_causes``.
         pending: records under way.
         dropped_tags: those dropped, by tag.
+        lost_causes: those lost, by cause.
     """
 
     written: int = 0
@@ -31,6 +39,7 @@ class Statistics:
     lost: int = 0
     pending: int = 0
     dropped_tags: Mapping[str, int] = field(default_factory=dict)
+    lost_causes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def logged(self) -> int:

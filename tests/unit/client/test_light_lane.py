@@ -69,7 +69,8 @@ def test_every_call_is_numbered_and_sent_in_order(what: list[str], taken_rows: i
 
 
 def test_a_message_has_a_bounded_number_of_rows() -> None:
-    lane = LightLane(box(*((Series(1, "a"), 0, 0.0, 1.0) for _ in range(MAX_ROWS + 1))))
+    series = Series(1, "a")
+    lane = LightLane(box(*((series, 0, 0.0, 1.0) for _ in range(MAX_ROWS + 1))))
     lane.collect()
     messages = [lane.next_messages(1), lane.next_messages(1)]
     assert [len(requests.Scalars.read(unpack(one[0], max_bytes=MIB)).columns) for one in messages] == [MAX_ROWS, 1]
