@@ -11,7 +11,6 @@ Two queues, each bounded, each with one policy:
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
@@ -78,7 +77,7 @@ class PictureCall:
     """One picture or histogram with its snapshots.
 
     Attributes:
-        ordinal: counts the pictures of this connection, from 1, in the order of the calls.
+        ordinal: counts the pictures that the sender takes, from 1; 0 while this one waits.
     """
 
     run: int
@@ -117,8 +116,7 @@ class Outbox:
         self._wake = wake
         self._pressure_bytes = pressure_bytes
         self._pictures: deque[PictureCall] = deque()
-        self._ordinals = itertools.count(1)
-        self._last_ordinal = 0
+        self._taken = 0
         self._lock = threading.Lock()
 
     # Calling threads
@@ -136,8 +134,7 @@ class Outbox:
         return True
 
     def put_picture(self, call: PictureCall) -> None:
-        """Queue a picture; gives it its ordinal. Takes no lock unless the queue is full."""
-        call.ordinal = self._last_ordinal = next(self._ordinals)
+        """Queue a picture. Takes no lock unless the queue is full."""
         waiting = len(self._pictures)
         if waiting >= MAX_PICTURES:
             self.make_room(call.run, call.tag)
@@ -180,19 +177,25 @@ class Outbox:
             return self.dropped.copy()
 
     def take_picture(self) -> PictureCall | None:
+        """The oldest picture that waits; gets its ordinal."""
         with self._lock:
-            return self._pictures.popleft() if self._pictures else None
+            if not self._pictures:
+                return None
+            call = self._pictures.popleft()
+            self._taken += 1
+            call.ordinal = self._taken
+            return call
 
     @property
     def last_ordinal(self) -> int:
-        """Of the newest picture that was put."""
-        return self._last_ordinal
+        """What the newest picture that waits will get, if none before it is dropped."""
+        with self._lock:
+            return self._taken + len(self._pictures)
 
     @property
     def first_waiting_ordinal(self) -> int | None:
-        """Of the oldest picture that waits; None when none does."""
-        with self._lock:
-            return self._pictures[0].ordinal if self._pictures else None
+        """What the oldest picture that waits will get; None when none does."""
+        return self._taken + 1 if self._pictures else None
 
     @property
     def picture_count(self) -> int:

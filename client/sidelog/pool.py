@@ -53,7 +53,7 @@ class SlotPool:
     def used_bytes(self) -> int:
         """Buffers that are taken."""
         with self._lock:
-            return self._allocated_bytes - sum(capacity * len(free) for capacity, free in self._free.items())
+            return self._taken_bytes()
 
     def acquire(self, nbytes: int) -> Slot | None:
         """A buffer of at least ``nbytes``; None when the budget does not allow one."""
@@ -78,11 +78,16 @@ class SlotPool:
     def _allocate(self, capacity: int) -> Slot | None:
         with self._lock:
             self._free.setdefault(capacity, [])
+            if self._taken_bytes() + capacity > self._budget_bytes:
+                return None  # and what is free stays warm
             while self._allocated_bytes + capacity > self._budget_bytes:
                 if not self._evict():
                     return None
             self._allocated_bytes += capacity
         return Slot(capacity)
+
+    def _taken_bytes(self) -> int:
+        return self._allocated_bytes - sum(capacity * len(free) for capacity, free in self._free.items())
 
     def _evict(self) -> bool:
         """Let go of one free buffer, of the class that has the most free bytes; False when none is free."""

@@ -421,6 +421,17 @@ class TestFlush:
         rig.exchange()
         assert request.done.is_set()
 
+    def test_pictures_that_are_dropped_before_they_are_sent_are_not_waited_for(self, rig: Rig) -> None:
+        rig.connect()  # nothing is sent for now
+        for _ in range(3):
+            rig.picture("map")
+        request = rig.flush(pictures=True)
+        rig.look()
+        for _ in range(3):
+            rig.outbox.make_room(1, "map")
+        rig.exchange()
+        assert request.done.is_set()
+
     def test_pictures_that_are_lost_are_not_waited_for(self, rig: Rig) -> None:
         rig.picture()
         request = rig.flush(pictures=True)

@@ -69,6 +69,15 @@ def test_a_discarded_buffer_is_not_used_again_and_its_budget_is() -> None:
     assert acquire(pool, 10) is not slot
 
 
+def test_what_cannot_be_had_costs_nobody_his_warm_buffer() -> None:
+    pool = SlotPool(16384)
+    slot = acquire(pool, 4096)
+    acquire(pool, 4096)
+    pool.release(slot)
+    assert pool.acquire(MIB) is pool.acquire(14000) is None
+    assert acquire(pool, 4096) is slot
+
+
 @pytest.mark.parametrize("nbytes", [4097, MIB])
 def test_what_is_larger_than_the_budget_is_never_there(nbytes: int) -> None:
     pool = SlotPool(4096)
