@@ -54,6 +54,7 @@ class Connection:
         self._said: set[str] = set()
         self._runs: dict[str, tuple[RunHandle, int]] = {}
         self._last_run = 0
+        self._refused = 0
         self._lock = threading.Lock()
         self._wakeup = Wakeup()
         self.pool = SlotPool(settings.arena_bytes)
@@ -139,7 +140,7 @@ class Connection:
             problem = self._delivery.problem_of(runs)
             if problem is not None:
                 raise problem
-            if now - begun >= timeout_s or self._sender.is_hopeless:
+            if now - begun >= timeout_s or self._sender.is_hopeless(now - begun):
                 raise self._too_late(now - begun)
             if show_progress and now - shown >= 1.0:
                 shown = now
@@ -149,10 +150,9 @@ class Connection:
             raise problem
         if request.error is not None:
             raise request.error
-        if self.outbox.light_refused:
-            raise TransportError(
-                f"{self.outbox.light_refused:,} calls were not taken because {self.where} was away for too long"
-            )
+        refused, self._refused = self.outbox.light_refused - self._refused, self.outbox.light_refused
+        if refused:
+            raise TransportError(f"{refused:,} calls were not taken because {self.where} was away for too long")
 
     def _too_late(self, waited_s: float) -> TransportError:
         pending = self.statistics().pending
@@ -206,8 +206,10 @@ class Connection:
         return self._rendezvous is not None and is_held_by_someone(self._rendezvous.lock_file)
 
 
-def connect(settings: Settings) -> Connection:
-    """The process's connection to an endpoint, made if there is none.
+def connect(settings: Settings, path: str) -> tuple[Connection, RunHandle]:
+    """The process's connection to an endpoint, made if there is none, and a run that is open on it.
+
+    Both at once, so that a connection which somebody is about to use does not look unused to who ends another run.
 
     Raises:
         ConfigError: the runtime folder of the local daemon cannot be used.
@@ -219,7 +221,7 @@ def connect(settings: Settings) -> Connection:
         if connection is None:
             connection = _connections[key] = Connection(settings, rendezvous)
             _settle_at_exit()
-        return connection
+        return connection, connection.open_run(path)
 
 
 def disconnect(connection: Connection, deadline_s: float) -> None:

@@ -5,19 +5,28 @@ Needs torch, and imports it at once. Runs on the calling thread; no lock, no wai
 
 from __future__ import annotations
 
+import math
 import operator
+import os
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from sidelog.arrays import check_ordinary
+from sidelog.pool import SlotPool
+from sidelog.snapshot import copy_into
 from sidelog.torch_grid import GridSource, LazyGrid, draw, is_capturing, outside_inference_mode
+from sidelog_shared.dtypes import BY_NAME
 from sidelog_shared.errors import ConfigError, SnapshotError
+from sidelog_shared.limits import MIB
 from sidelog_shared.recipe import Layout, Recipe
 
 __all__ = ["GridSource", "LazyGrid", "make_grid"]
 
+_memory = SlotPool(64 * MIB)
+"""Of grids on the CPU. Grids that do not fit in it have memory of their own."""
 _NORMALIZABLE = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
 
 
@@ -76,14 +85,41 @@ def make_grid(  # torchvision's signature
     )
     captured = images[0].is_cuda and is_capturing(images[0].device)
     with outside_inference_mode(), torch.no_grad():
-        owned = torch.empty(shape, dtype=dtype, device=images[0].device)
-        if len(images) == 1:
-            owned.copy_(images[0])
-        else:
-            torch.stack(images, out=owned.view(shape[0], *images[0].shape))
+        owned = _copy_on_cpu(images, shape, dtype) if images[0].is_cpu else None
+        if owned is None:
+            owned = torch.empty(shape, dtype=dtype, device=images[0].device)
+            if len(images) == 1:
+                owned.copy_(images[0])
+            else:
+                torch.stack(images, out=owned.view(shape[0], *images[0].shape))
         stream = torch.cuda.current_stream(owned.device) if owned.is_cuda else None
         source = GridSource(owned, recipe, stream)
         return draw(source) if captured else LazyGrid(source)
+
+
+def _copy_on_cpu(images: list[torch.Tensor], shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor | None:
+    """The images in memory that was used before and is warm; None where that takes another way.
+
+    The memory goes back to the pool when nobody holds the tensor, or a view of it, any more.
+    """
+    if str(dtype).removeprefix("torch.") not in BY_NAME or len({image.dtype for image in images}) > 1:
+        return None
+    nbytes = math.prod(shape) * dtype.itemsize
+    slot = _memory.acquire(nbytes)
+    if slot is None:
+        return None
+    copy_into(slot, images, nbytes)
+    memory = slot.array[:nbytes]
+    weakref.finalize(memory, _memory.release, slot).atexit = False
+    return torch.from_numpy(memory).view(dtype).view(shape)
+
+
+def _after_fork_in_child() -> None:
+    global _memory  # noqa: PLW0603  # the parent's lock may be held by a thread that does not exist here
+    _memory = SlotPool(64 * MIB)
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _range_by_former_name(value_range: Any, kwargs: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from sidelog_shared.errors import DaemonStartError, MissingExtra
 from sidelog_shared.locks import FileLock, is_held_by_someone
@@ -66,6 +68,7 @@ def _start(rendezvous: Rendezvous, logdir: str, gives_up: Callable[[], bool]) ->
     if importlib.util.find_spec("sidelog_daemon") is None:
         raise MissingExtra("sidelog_daemon", "daemon", "the local daemon")
     read_fd, write_fd = os.pipe()
+    _pipe.update((read_fd, write_fd))
     try:
         with rendezvous.log_file.open("ab") as log_file:
             # In a session of its own and with output of its own: Ctrl-C in training does not reach it, and a
@@ -87,36 +90,58 @@ def _start(rendezvous: Rendezvous, logdir: str, gives_up: Callable[[], bool]) ->
                 pass_fds=(write_fd,),
                 start_new_session=True,
             )
-        os.close(write_fd)
-        write_fd = -1
+        _close(write_fd)
         # The process forks and leaves at once: the daemon is nobody's child.
-        said = _read_until_closed(read_fd, gives_up)
+        words = _read_words(read_fd, gives_up)
         process.wait()
     finally:
-        os.close(read_fd)
-        if write_fd >= 0:
-            os.close(write_fd)
-    return _understand(said, rendezvous)
+        _close(read_fd)
+        _close(write_fd)
+    return _understand(words, rendezvous)
 
 
-def _read_until_closed(fd: int, gives_up: Callable[[], bool]) -> bytes:
+_pipe: set[int] = set()
+
+
+def _close(fd: int) -> None:
+    if fd in _pipe:
+        _pipe.discard(fd)
+        os.close(fd)
+
+
+def _after_fork_in_child() -> None:
+    """A child that kept the pipe open would hide from its parent that a daemon has died."""
+    for fd in list(_pipe):
+        _close(fd)
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _read_words(fd: int, gives_up: Callable[[], bool]) -> dict[str, object]:
+    """What the daemon says when it is ready or cannot start; nothing when it died without a word.
+
+    Raises:
+        DaemonStartError: nobody waits any more, and it has said nothing yet.
+    """
     said = b""
-    while not gives_up():
+    while True:
         if select.select([fd], [], [], _POLL_S)[0]:
             piece = os.read(fd, 65536)
-            if not piece:
-                return said
             said += piece
-    return said
+            # Whole words are enough: the pipe may stay open in a process that was forked in between.
+            with contextlib.suppress(ValueError):
+                words = json.loads(said)
+                return words if isinstance(words, dict) else {}
+            if not piece:
+                return {}
+        elif gives_up():
+            raise DaemonStartError("the local daemon was still starting when the deadline passed")
 
 
-def _understand(said: bytes, rendezvous: Rendezvous) -> Ready | None:
-    try:
-        words = json.loads(said) if said else {}
-    except ValueError:
-        words = {}
-    if "ready" in words:
-        return Ready(**words["ready"])
+def _understand(words: dict[str, object], rendezvous: Rendezvous) -> Ready | None:
+    if isinstance(words.get("ready"), dict):
+        return Ready(**cast("dict[str, object]", words["ready"]))  # type: ignore[arg-type]  # it wrote them itself
     if words.get("code") == _ALREADY_RUNNING:
         return None
     last_words = words.get("error") or _tail(rendezvous.log_file)

@@ -43,6 +43,7 @@ class SlotPool:
         self._budget_bytes = budget_bytes
         self._free: dict[int, list[Slot]] = {}
         self._allocated_bytes = 0
+        self._charged_bytes = 0
         self._lock = threading.Lock()
 
     @property
@@ -51,7 +52,7 @@ class SlotPool:
 
     @property
     def used_bytes(self) -> int:
-        """Buffers that are taken."""
+        """Buffers that are taken, and what was charged."""
         with self._lock:
             return self._taken_bytes()
 
@@ -80,21 +81,43 @@ class SlotPool:
             self._free.setdefault(capacity, [])
             if self._taken_bytes() + capacity > self._budget_bytes:
                 return None  # and what is free stays warm
-            while self._allocated_bytes + capacity > self._budget_bytes:
-                if not self._evict():
-                    return None
+            if not self._make_room(capacity):
+                return None
             self._allocated_bytes += capacity
         return Slot(capacity)
 
+    def charge(self, nbytes: int) -> bool:
+        """Count memory from elsewhere that waits beside ours; False when the budget does not allow it."""
+        with self._lock:
+            if self._taken_bytes() + nbytes > self._budget_bytes or not self._make_room(nbytes):
+                return False
+            self._charged_bytes += nbytes
+            return True
+
+    def refund(self, nbytes: int) -> None:
+        """What was charged waits no more."""
+        with self._lock:
+            self._charged_bytes -= nbytes
+
+    def _make_room(self, nbytes: int) -> bool:
+        while self._allocated_bytes + self._charged_bytes + nbytes > self._budget_bytes:
+            if not self._evict():
+                return False
+        return True
+
     def _taken_bytes(self) -> int:
-        return self._allocated_bytes - sum(capacity * len(free) for capacity, free in self._free.items())
+        return (
+            self._charged_bytes
+            + self._allocated_bytes
+            - sum(capacity * len(free) for capacity, free in self._free.items())
+        )
 
     def _evict(self) -> bool:
         """Let go of one free buffer, of the class that has the most free bytes; False when none is free."""
-        capacity = max(self._free, key=lambda size: size * len(self._free[size]))
+        capacity = max(self._free, key=lambda size: size * len(self._free[size]), default=0)
         try:
             self._free[capacity].pop()
-        except IndexError:
+        except (KeyError, IndexError):
             return False
         self._allocated_bytes -= capacity
         return True

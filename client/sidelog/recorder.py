@@ -18,10 +18,11 @@ from sidelog.connection import Connection
 from sidelog.outbox import MAX_LIGHT_ITEMS, LightCall, PictureCall, ScalarCall
 from sidelog.pictures import Selection
 from sidelog.plans import Plans
+from sidelog.pool import size_class
 from sidelog.runs import RunHandle
 from sidelog.snapshot import Snapshot
 from sidelog_shared.errors import SnapshotError
-from sidelog_shared.limits import STEP_MAX, STEP_MIN, STEP_NONE
+from sidelog_shared.limits import MIB, STEP_MAX, STEP_MIN, STEP_NONE
 from sidelog_shared.names import check_tag
 from sidelog_shared.records import BufferSpec, Kind, Series
 
@@ -34,15 +35,16 @@ class Recorder:
 
     Args:
         connection: where it goes.
+        run: the run, open on it.
         logdir: the run.
     """
 
-    def __init__(self, connection: Connection, logdir: str) -> None:
+    def __init__(self, connection: Connection, run: RunHandle, logdir: str) -> None:
         self.connection = connection
         self._outbox = connection.outbox
         self._snapshotter = connection.snapshotter
         self._logdir = logdir
-        self._run = connection.open_run(logdir)
+        self._run = run
         self._subruns: dict[str, RunHandle] = {}
         # One object per series: the sender numbers series by identity.
         self._series: dict[str, Series] = {}
@@ -108,7 +110,7 @@ class Recorder:
         step = global_step if type(global_step) is int and -1 < global_step <= STEP_MAX else optional_step(global_step)
         wall_time = time.time() if walltime is None else wall_time_or_now(walltime)
         while (snapshot := self._snapshotter.take_bytes(address, plan.spec, plan.capacity)) is None:
-            if not self._outbox.make_room(self._run.id, tag):
+            if self._is_too_large(tag, plan.spec.nbytes) or not self._outbox.make_room(self._run.id, tag):
                 self._outbox.count_drop(tag)
                 return True
         self._outbox.put_picture(
@@ -147,20 +149,30 @@ class Recorder:
         snapshot = self._snapshot(tag, [values], (math.prod(values.shape),), owned=False)
         if snapshot is None:
             return
-        snapshots = (snapshot,) if edges is None else (snapshot, self._snapshotter.adopt(edges))
+        snapshots = (snapshot,) if edges is None else (snapshot, self._snapshotter.keep(edges))
         self._outbox.put_picture(PictureCall(self._run.id, Kind.HISTOGRAM, tag, step, wall_time, options, snapshots))
 
     def _snapshot(self, tag: str, arrays: Sequence[Array], shape: tuple[int, ...], *, owned: bool) -> Snapshot | None:
         """Copy what is selected; None when there is no memory for it, which is counted."""
-        if owned and arrays[0].device.type == "cpu":  # type: ignore[union-attr]  # a grid's source is a tensor
-            return self._snapshotter.adopt(arrays[0])
         on_cuda = not isinstance(arrays[0], np.ndarray) and arrays[0].is_cuda
-        while (snapshot := self._snapshotter.take(arrays, shape)) is None:
+        take = self._snapshotter.adopt if owned and not on_cuda else self._snapshotter.take
+        while (snapshot := take(arrays, shape)) is None:
+            nbytes = math.prod(shape) * dtype_of(arrays[0]).itemsize
             # What a waiting picture holds on a device is free only when the device comes to it: no use dropping it.
-            if on_cuda or not self._outbox.make_room(self._run.id, tag):
+            if on_cuda or self._is_too_large(tag, nbytes) or not self._outbox.make_room(self._run.id, tag):
                 self._outbox.count_drop(tag)
                 return None
         return snapshot
+
+    def _is_too_large(self, tag: str, nbytes: int) -> bool:
+        """Whether all of the memory would not hold it; then nobody else's picture makes room."""
+        budget = self.connection.pool.budget_bytes
+        if size_class(nbytes) <= budget:
+            return False
+        self.connection.say(
+            f"{tag!r} is {nbytes / MIB:.0f} MiB and never logged: SIDELOG_ARENA_MB allows {budget / MIB:.0f} MiB"
+        )
+        return True
 
     def _new_series(self, tag: str) -> Series:
         check_tag(tag)

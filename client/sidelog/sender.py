@@ -38,7 +38,7 @@ PATIENT_S = 10.0
 """The same, where the daemon's lock shows that its process lives: a loaded machine, or a stopped process."""
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 NOBODY_ANSWERS_S = 5.0
-"""Without any connection for so long from the start on, there is no daemon to wait for."""
+"""Who has waited for so long, and there never was a connection, waits for a daemon that is not there."""
 HOPELESS_S = 0.5
 """How long a closing connection tries all the same."""
 SEND_BUDGET_S = 0.02
@@ -90,6 +90,7 @@ class Sender:
         self._tries = 0
         self._was_live = False
         self._hopeless = False
+        self._looking = False
         self._retry_at = 0.0
         self._heard_at = 0.0
         self._pinged_at: float | None = None
@@ -107,14 +108,15 @@ class Sender:
         """Whether records flow."""
         return self._delivery.phase is Phase.LIVE
 
-    @property
-    def is_hopeless(self) -> bool:
-        """Whether waiting will not help: there never was a daemon, or it cannot be started, or is another version."""
+    def is_hopeless(self, waited_s: float) -> bool:
+        """Whether waiting any longer will not help somebody who has waited for so long.
+
+        A daemon that cannot be started or is of another version will not come; one that never answered in
+        ``NOBODY_ANSWERS_S`` is not there. One that is being started is.
+        """
         if self._hopeless or self._delivery.failure is not None:
             return True
-        if self._delivery.phase is Phase.LIVE:
-            return False
-        return not self._was_live and time.monotonic() - self._away_since > NOBODY_ANSWERS_S
+        return not (self._was_live or self._looking) and waited_s > NOBODY_ANSWERS_S
 
     def stop(self, deadline_s: float) -> None:
         """Settle what is left until the deadline, say goodbye, end the thread. Idempotent."""
@@ -160,11 +162,14 @@ class Sender:
             return
         self._retry_at = now + BACKOFF_S[min(self._tries, len(BACKOFF_S) - 1)]
         self._tries += 1
+        self._looking = True
         try:
             endpoint = self._find_endpoint(self._gives_up)
         except SidelogError as error:
             self._fail(error)
             return
+        finally:
+            self._looking = False
         if self._context is None:
             self._context = zmq.Context()
         socket = self._context.socket(zmq.DEALER)
@@ -229,6 +234,10 @@ class Sender:
         with self._paused, self._lock:
             self._receive()
             self._delivery.collect()
+            if self._outbox.light_refused:
+                self._say(
+                    "calls are not taken any more, too many wait for a daemon that is away: flush() says how many"
+                )
             self._send()
 
     def _receive(self) -> None:
@@ -300,7 +309,8 @@ class Sender:
         """Whether the closing connection has nothing left to wait for."""
         assert self._stop_by is not None
         phase = self._delivery.phase
-        if now >= self._stop_by or (self.is_hopeless and now >= self._stop_by - self._stop_after_s + HOPELESS_S):
+        waited_s = now - (self._stop_by - self._stop_after_s)
+        if now >= self._stop_by or (waited_s > HOPELESS_S and self.is_hopeless(waited_s)):
             return True
         if phase is Phase.LIVE and not self._delivery.busy:
             with self._lock:

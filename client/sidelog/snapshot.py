@@ -63,22 +63,24 @@ class PooledSnapshot:
 
 
 class BorrowedSnapshot:
-    """Memory that nobody else can change: a lazy grid's, or bytes made for this record."""
+    """Memory that nobody else can change: a lazy grid's, charged to the pool while it waits."""
 
-    __slots__ = ("_bytes", "spec")
+    __slots__ = ("_bytes", "_pool", "spec")
 
-    def __init__(self, spec: BufferSpec, data: memoryview) -> None:
+    def __init__(self, spec: BufferSpec, data: memoryview, pool: SlotPool | None) -> None:
         self.spec = spec
         self._bytes = data
+        self._pool = pool
 
     def data(self) -> memoryview:
         return self._bytes
 
     def release(self) -> None:
-        """Nothing to give back: the garbage collector has it."""
+        if self._pool is not None:
+            self._pool.refund(self.spec.nbytes)
 
     def discard(self) -> None:
-        """Nothing to give back either; whoever still reads it holds a reference."""
+        self.release()  # whoever still reads it holds a reference
 
 
 class Snapshotter:
@@ -117,7 +119,7 @@ class Snapshotter:
         if not isinstance(first, np.ndarray) and first.device.type != "cpu":
             # Neither CPU nor CUDA: there is no way around the device's own, synchronous copy.
             arrays = [array.detach().cpu() for array in cast("Sequence[torch.Tensor]", arrays)]
-        _copy(arrays, slot, spec.nbytes)
+        copy_into(slot, arrays, spec.nbytes)
         return PooledSnapshot(spec, slot, self._pool)
 
     def take_bytes(self, address: int, spec: BufferSpec, capacity: int) -> Snapshot | None:
@@ -128,9 +130,14 @@ class Snapshotter:
         ctypes.memmove(slot.address, address, spec.nbytes)
         return PooledSnapshot(spec, slot, self._pool)
 
-    def adopt(self, array: Array) -> Snapshot:
-        """Take over a C-contiguous array in CPU memory that nobody else can reach."""
-        return BorrowedSnapshot(BufferSpec(dtype_of(array), shape_of(array)), raw_bytes(array))
+    def adopt(self, arrays: Sequence[Array], shape: tuple[int, ...]) -> Snapshot | None:
+        """Take over a C-contiguous array in CPU memory that nobody else can reach; None when too much waits."""
+        spec = BufferSpec(dtype_of(arrays[0]), shape)
+        return BorrowedSnapshot(spec, raw_bytes(arrays[0]), self._pool) if self._pool.charge(spec.nbytes) else None
+
+    def keep(self, array: Array) -> Snapshot:
+        """The same for a small one, such as the edges of bins, which is not charged."""
+        return BorrowedSnapshot(BufferSpec(dtype_of(array), shape_of(array)), raw_bytes(array), None)
 
 
 def raw_bytes(array: Array) -> memoryview:
@@ -142,7 +149,7 @@ def raw_bytes(array: Array) -> memoryview:
     return memoryview(array.reshape(-1)).cast("B")  # type: ignore[arg-type]  # arrays are buffers
 
 
-def _copy(arrays: Sequence[Array], slot: Slot, nbytes: int) -> None:
+def copy_into(slot: Slot, arrays: Sequence[Array], nbytes: int) -> None:
     """Copy arrays of one shape and type into a slot, one after the other, C-contiguous.
 
     Not with ``Tensor.copy_``: above 32,768 elements it hands the copy to OpenMP's threads, and to wake one that

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ from sidelog_shared.names import check_run_name, check_tag
 log = logging.getLogger("sidelog")
 
 _writers: weakref.WeakSet[SummaryWriter] = weakref.WeakSet()
+_opening = threading.Lock()
 
 
 class SummaryWriter:
@@ -471,12 +473,16 @@ class SummaryWriter:
         """Open the run, at first and again after a fork or a close; None when logging is switched off."""
         if not self._settings.enabled:
             return None
-        recorder = self._recorder = Recorder(connect(self._settings), self.logdir)
-        return recorder
+        with _opening:
+            if self._recorder is None:
+                self._recorder = Recorder(*connect(self._settings, self.logdir), self.logdir)
+            return self._recorder
 
 
 def _after_fork_in_child() -> None:
     """The child opens a connection of its own when it first logs."""
+    global _opening  # noqa: PLW0603  # the parent's may be held by a thread that does not exist here
+    _opening = threading.Lock()
     for writer in list(_writers):
         writer._recorder = None
 

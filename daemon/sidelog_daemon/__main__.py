@@ -98,7 +98,7 @@ def _run(options: argparse.Namespace) -> int:
         else:
             print(f"sidelog daemon {ready.version} is ready: {ready.endpoint}  logdir {ready.logdir}", flush=True)
 
-    return Daemon(config).run(announce)
+    return Daemon(config, make_logdir=options.ready_fd is None).run(announce)
 
 
 def _step_back() -> None:

@@ -21,7 +21,7 @@ import zmq
 
 from sidelog_daemon.config import DaemonConfig
 from sidelog_daemon.receiver import Outcomes, Receiver
-from sidelog_daemon.reception import Reception
+from sidelog_daemon.reception import Reception, counted
 from sidelog_daemon.render_queue import RenderQueue
 from sidelog_daemon.renderer import Renderer
 from sidelog_daemon.tensorboard import TensorBoard
@@ -62,10 +62,13 @@ class Daemon:
 
     Args:
         config: how it is set up.
+        make_logdir: make the log folder, and fail if nothing can be written there. A daemon that a writer started
+            leaves that to the first run that is given by name.
     """
 
-    def __init__(self, config: DaemonConfig) -> None:
+    def __init__(self, config: DaemonConfig, *, make_logdir: bool = False) -> None:
         self._config = config
+        self._make_logdir = make_logdir
         self._instance = secrets.token_hex(8)
         self._stops = 0
         self._wakeup = Wakeup()
@@ -81,11 +84,13 @@ class Daemon:
         Raises:
             AlreadyRunning: this user's local daemon is up; the message names it.
             EndpointInUse: somebody else listens there.
-            ConfigError: the endpoint or the runtime folder cannot be used.
+            ConfigError: the endpoint, the runtime folder or the log folder cannot be used.
         """
         with ExitStack() as stack:
             stack.callback(self._wakeup.close)
             rendezvous = None if self._config.bind else self._take_place(stack)
+            if self._make_logdir:
+                _make_writable(self._config.logdir)
             context = zmq.Context()
             stack.callback(context.term)
             socket = context.socket(zmq.ROUTER)
@@ -178,9 +183,9 @@ class Daemon:
         if rendezvous is not None:
             # From here on nobody finds this daemon: who looks for one waits for its lock, and starts the next.
             rendezvous.remove_ready(self._instance)
-        return self._shut_down(receiver, renderer, writer)
+        return self._shut_down(reception, receiver, renderer, writer)
 
-    def _shut_down(self, receiver: Receiver, renderer: Renderer, writer: EventWriter) -> Exit:
+    def _shut_down(self, reception: Reception, receiver: Receiver, renderer: Renderer, writer: EventWriter) -> Exit:
         if writer.failure is not None:
             log.critical("stopping because the writer failed: %s", writer.failure)
             return Exit.FAILED
@@ -191,6 +196,7 @@ class Daemon:
         renderer.stop(deadline_s=5.0)
         closed = writer.stop(1.0 if at_once else max(1.0, deadline - time.monotonic()))
         receiver.farewell()
+        log.info("faulty messages: %s; answers not sent: %s", counted(reception.faults), counted(receiver.unsent))
         if at_once:
             log.warning("stopped at once, as asked twice")
             return Exit.STOPPED_AT_ONCE
@@ -214,6 +220,19 @@ def _process_is_gone(host: str) -> Callable[[Worker], bool]:
         return False
 
     return is_gone
+
+
+def _make_writable(logdir: Path) -> None:
+    reason = ""
+    try:
+        logdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"{error.strerror} at {error.filename}"
+    else:
+        if not os.access(logdir, os.W_OK | os.X_OK):
+            reason = "no permission to write"
+    if reason:
+        raise ConfigError(f"logdir is {logdir}, got {reason}, expected a folder that this user may make and write")
 
 
 def _refuse_live_socket(path: Path) -> None:

@@ -45,6 +45,8 @@ STATE_INTERVAL_S = 0.02
 """A worker hears at most this often what became of its records: each message wakes its sender thread."""
 DEAD_AFTER_S = 5.0
 """Silence after which a local worker is dead if its process is gone."""
+COMPLAINTS_LOGGED = 20
+"""So many log lines about what one worker sent, or strangers together; the rest is only counted."""
 SILENT_AFTER_S = 120.0
 """Silence after which any worker counts as dead; its records are safe all the same (the markers know them)."""
 
@@ -78,6 +80,7 @@ class Reception:
         self._peers: dict[bytes, Session] = {}
         self._draining = False
         self.faults: Counter[str] = Counter()
+        self._complaints = 0
 
     @property
     def workers(self) -> list[Worker]:
@@ -101,7 +104,7 @@ class Reception:
             envelope = unpack(frames, max_bytes=self._limits.session_budget_bytes)
         except VersionMismatch as error:
             self.faults[error.code] += 1
-            log.warning("refused a client: %s", error)
+            self._complain(None, f"refused a client: {error}")
             return [Send(peer, replies.Refused(Refusal.VERSION, f"this daemon: {error}").frames(0))]
         except ProtocolError as error:
             self._fault(self._peers.get(peer), error)
@@ -267,10 +270,23 @@ class Reception:
     def _fault(self, session: Session | None, error: ProtocolError) -> None:
         self.faults[error.code] += 1
         if session is not None:
-            session.faults[error.code] = session.faults.get(error.code, 0) + 1
-            log.warning("%s: %s", session.worker.label, error)
+            session.faults[error.code] += 1
+            self._complain(session, str(error))
         else:
-            log.warning("message from nobody we know: %s", error)
+            self._complain(None, f"message from nobody we know: {error}")
+
+    def _complain(self, session: Session | None, text: str) -> None:
+        """Log what was wrong with a message, as long as its sender does not flood the log."""
+        if session is None:
+            self._complaints += 1
+            who, count = "strangers", self._complaints
+        else:
+            session.complaints += 1
+            who, count = session.worker.label, session.complaints
+        if count <= COMPLAINTS_LOGGED:
+            log.warning("%s: %s", who, text)
+        if count == COMPLAINTS_LOGGED:
+            log.warning("%s: more of this is counted, and not logged", who)
 
     # Outcomes from the other threads
 
@@ -287,7 +303,7 @@ class Reception:
             case Rejected():
                 record = outcome.record
                 text = f"{record.kind.name.lower()} {record.tag!r} at step {record.step}: {outcome.why}"
-                log.warning("%s: %s", session.worker.label, text)
+                self._complain(session, text)
                 session.reject(record.lane, [(record.seq, record.seq)], text)
             case Noted():
                 log.warning("%s: %s", session.worker.label, outcome.text)
@@ -306,7 +322,7 @@ class Reception:
         return self._try_leave(session) if session.leaving else []
 
     def _refuse_run(self, session: Session, run: int, code: Refusal, text: str, endpoint: str) -> Send:
-        log.warning("%s: %s", session.worker.label, text)
+        self._complain(session, text)
         return Send(session.peer, replies.Refused(code, text, run, endpoint).frames(session.epoch))
 
     def _try_leave(self, session: Session) -> list[Action]:
@@ -322,7 +338,7 @@ class Reception:
             return actions
         del self._sessions[session.worker.id]
         self._forget_peer(session)
-        log.info("%s left: %s", session.worker.label, _ends(session))
+        log.info("%s left: %s; faulty messages: %s", session.worker.label, _ends(session), counted(session.faults))
         if session.alive:
             actions.append(Send(session.peer, replies.Goodbye(session.status()).frames(session.epoch)))
         return actions
@@ -415,3 +431,8 @@ def _ends(session: Session) -> str:
     for state in session.lanes.values():
         totals.update(state.ends)
     return ", ".join(f"{count:,} {end.value}" for end, count in totals.items()) or "nothing logged"
+
+
+def counted(faults: Counter[str]) -> str:
+    """Named counts for a log line."""
+    return ", ".join(f"{count:,} {name}" for name, count in faults.items()) or "none"

@@ -57,12 +57,6 @@ class RenderQueue:
     def held_bytes(self) -> int:
         return self._held_bytes
 
-    @property
-    def empty(self) -> bool:
-        """Whether nothing waits and nothing is being rendered."""
-        with self._condition:
-            return not self._items and not self._rendering
-
     def put(self, job: Job) -> list[Job]:
         """Add a job; returns those that were dropped to make room, which may be the job itself."""
         size = job.record.nbytes

@@ -21,6 +21,9 @@ from sidelog_shared.records import Kind
 
 log = logging.getLogger(__name__)
 
+MAX_WARNED = 10_000
+"""So many tags are known to have been warned of; then all are forgotten, and warned of once more."""
+
 
 class Renderer:
     """Renders on ``threads`` threads, one record in flight per worker, run and tag.
@@ -84,6 +87,8 @@ class Renderer:
         else:
             rendered = _render_histogram(job)
         if rendered.warning and (job.worker, record.tag) not in self._warned:
+            if len(self._warned) >= MAX_WARNED:
+                self._warned.clear()
             self._warned.add((job.worker, record.tag))
             self._report(Noted(job.worker, f"{record.tag!r} at step {record.step}: {rendered.warning}"))
         self._write(rendered)

@@ -5,6 +5,7 @@ No I/O and no clock: messages and outcomes go in, counters and statuses come out
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -82,11 +83,12 @@ class Session:
         features: what both sides can do.
         runs: the runs it asked for, by its own ids.
         lanes: how far each lane has come.
-        held_bytes: bytes of its tensors that wait for the renderer.
         leaving: it said goodbye, or it is dead.
         awaiting_state: it asked for a flush, and waits for what comes of it.
         stated_at: when its last STATE was sent.
         changed: something happened that it has not been told.
+        faults: its messages that were not taken, by why.
+        complaints: log lines about what it sent, those that were not written included.
     """
 
     worker: Worker
@@ -96,14 +98,14 @@ class Session:
     features: tuple[str, ...] = ()
     runs: dict[int, RunState] = field(default_factory=dict)
     lanes: dict[Lane, LaneState] = field(default_factory=lambda: {lane: LaneState() for lane in Lane})
-    held_bytes: int = 0
     leaving: bool = False
     alive: bool = True
     drained: bool = False
     awaiting_state: bool = False
     stated_at: float = 0.0
     changed: bool = False
-    faults: dict[str, int] = field(default_factory=dict)
+    faults: Counter[str] = field(default_factory=Counter)
+    complaints: int = 0
     _highest: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
     _assemblies: dict[tuple[Lane, int], Assembly] = field(default_factory=dict)
     _dropped_tags: dict[str, int] = field(default_factory=dict)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +18,9 @@ log = logging.getLogger(__name__)
 
 IMAGES_PER_TAG = 100
 """TensorBoard keeps 10 pictures of a tag unless told otherwise: too few to watch a network learn."""
+
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class TensorBoard:
@@ -42,11 +47,11 @@ class TensorBoard:
         return f"http://127.0.0.1:{self._port}/"
 
     def start(self) -> None:
+        """Start it. The thread that calls this must live as long as the daemon: Linux ends the child with it."""
         self._process = subprocess.Popen(
             [
                 sys.executable,
-                "-m",
-                "tensorboard.main",
+                *_program(),
                 f"--logdir={self._logdir}",
                 "--host=127.0.0.1",
                 f"--port={self._port}",
@@ -62,12 +67,29 @@ class TensorBoard:
     def stop(self) -> None:
         if self._process is None:
             return
+        if self._process.poll() is not None:
+            log.warning("TensorBoard had ended by itself, with status %d", self._process.returncode)
+            return
         self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
             return
         self._process.kill()
         self._process.wait()
+
+
+def _program() -> list[str]:
+    """TensorBoard for the interpreter; on Linux the kernel ends it when the daemon is killed."""
+    if sys.platform != "linux":
+        return ["-m", "tensorboard.main"]
+    # Said by the child itself: a preexec_fn is not safe beside threads. The daemon may be gone before it is said.
+    return [
+        "-c",
+        "import ctypes, os, runpy, sys\n"
+        f"ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {int(signal.SIGTERM)})\n"
+        f"if os.getppid() != {os.getpid()}: sys.exit()\n"
+        "runpy.run_module('tensorboard.main', run_name='__main__', alter_sys=True)",
+    ]
 
 
 def _free_port(port: int) -> int:

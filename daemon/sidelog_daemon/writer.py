@@ -21,6 +21,7 @@ import numpy as np
 from sidelog_daemon.actions import (
     CloseRun,
     Commit,
+    Noted,
     OpenRun,
     Outcome,
     Rejected,
@@ -82,6 +83,7 @@ class _Run:
     failing: bool = False
     retry_at: float = 0.0
     notes: RunDirectory | None = None
+    told_of_notes: set[str] = field(default_factory=set)
     closers: list[CloseRun] = field(default_factory=list)
 
 
@@ -243,7 +245,9 @@ class EventWriter:
                 run.notes = RunDirectory.open(run.path / "sidelog", owner_note=self._owner_note)
             run.notes.note(record.tag, [summaries.text_event(record.tag, command.recipe, 0, record.wall_time)])
         except WriterError as error:
-            log.warning("the recipe of %r is not noted: %s", record.tag, error)
+            if command.worker not in run.told_of_notes:
+                run.told_of_notes.add(command.worker)
+                self._report(Noted(command.worker, f"how its pictures are made is not written: {error}"))
 
     def _hold(self, run: _Run, worker: str, lane: Lane, ranges: list[tuple[int, int]]) -> None:
         held = run.unsettled.setdefault((worker, lane), IntervalSet())
@@ -269,13 +273,19 @@ class EventWriter:
         for closer in run.closers:
             if closer.forget:
                 run.directory.forget(closer.worker)
+        directory = run.directory
         try:
-            run.directory.commit()
+            directory.commit()
             if run.notes is not None:
-                run.notes.commit()
+                directory = run.notes
+                directory.commit()
         except WriterError as error:
             if not run.failing:
-                log.error("%s cannot be written, tried again every second: %s", run.path, error)
+                text = f"{directory.path} cannot be written, kept and tried again every second: {error}"
+                log.error("%s", text)
+                waiting = {closer.worker for closer in run.closers} | {worker for worker, _ in run.unsettled}
+                for worker in sorted(waiting | {worker for worker, _ in run.users}):
+                    self._report(Noted(worker, text))
             run.failing = True
             run.retry_at = now + RETRY_S
             run.since = run.since if run.since is not None else now

@@ -99,8 +99,8 @@ class TestStarting:
 
     def test_on_a_socket_in_use_does_not_take_it_over(self, daemon: StartDaemon, tmp_path: Path) -> None:
         endpoint = f"ipc://{tmp_path}/d.sock"
-        first = daemon("--bind", endpoint)
-        failed = run_daemon("--bind", endpoint)
+        first = daemon("--bind", endpoint, "--logdir", str(tmp_path))
+        failed = run_daemon("--bind", endpoint, "--logdir", str(tmp_path))
         assert failed.returncode == 5
         assert f"{endpoint} is in use by another program: give --bind another path" in failed.stderr
         with sidelog.SummaryWriter(tmp_path / "run", endpoint=endpoint) as writer:
@@ -118,10 +118,36 @@ class TestStarting:
             (["--bind", "tcp://127.0.0.1:*", "--render-threads", "0"], "render_threads is 0, expected 1 to 64"),
         ],
     )
-    def test_with_what_cannot_work_fails_with_one_line(self, arguments: list[str], message: str) -> None:
-        failed = run_daemon(*arguments)
+    def test_with_what_cannot_work_fails_with_one_line(
+        self, arguments: list[str], message: str, tmp_path: Path
+    ) -> None:
+        failed = run_daemon(*arguments, "--logdir", str(tmp_path))
         assert failed.returncode == 2
         assert message in one_line(failed.stderr)
+
+    @pytest.mark.parametrize(
+        ("logdir", "reason"), [("/proc/nope", "No such file or directory"), ("{tmp}/file/runs", "Not a directory")]
+    )
+    def test_with_a_logdir_that_cannot_be_made_fails_with_one_line(
+        self, logdir: str, reason: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / "file").write_text("")
+        logdir = logdir.format(tmp=tmp_path)
+        failed = run_daemon("--bind", "tcp://127.0.0.1:*", "--logdir", logdir)
+        assert (failed.returncode, failed.stdout) == (2, "")
+        assert one_line(failed.stderr) == (
+            f"sidelog daemon: logdir is {logdir}, got {reason} at {logdir}, "
+            "expected a folder that this user may make and write"
+        )
+
+    def test_makes_the_logdir_only_by_hand(
+        self, daemon: StartDaemon, runtime_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        with sidelog.SummaryWriter(tmp_path / "run"):
+            assert not (tmp_path / "runs").exists()
+        daemon("--bind", "tcp://127.0.0.1:*", "--logdir", str(tmp_path / "by" / "hand"))
+        assert (tmp_path / "by" / "hand").is_dir()
 
     def test_with_a_tensorboard_port_in_use_fails_with_one_line(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -236,6 +262,25 @@ except KeyboardInterrupt:
         with pytest.raises(sidelog.TransportError, match=r"1 records are not written"):
             writer.close(timeout_s=0.5)
 
+    def test_by_sigterm_says_what_went_wrong_meanwhile(self, daemon: StartDaemon, tmp_path: Path) -> None:
+        process = daemon("--bind", "tcp://127.0.0.1:*", "--logdir", str(tmp_path))
+        assert process.stop() == 0
+        assert "faulty messages: none; answers not sent: none" in process.log
+
+    def test_by_sigkill_ends_tensorboard_too(self, daemon: StartDaemon, tmp_path: Path) -> None:
+        process = daemon("--bind", "tcp://127.0.0.1:*", "--logdir", str(tmp_path), "--tensorboard")
+        (board,) = psutil.Process(process.pid).children()
+        process.kill()
+        wait_until(lambda: is_gone(board.pid))
+
+    def test_says_that_tensorboard_was_gone_before(self, daemon: StartDaemon, tmp_path: Path) -> None:
+        process = daemon("--bind", "tcp://127.0.0.1:*", "--logdir", str(tmp_path), "--tensorboard")
+        (board,) = psutil.Process(process.pid).children()
+        board.kill()
+        wait_until(lambda: is_gone(board.pid))
+        assert process.stop() == 0
+        assert "TensorBoard had ended by itself, with status -9" in process.log
+
     def stuck(self, daemon: StartDaemon, tmp_path: Path, drain_timeout_s: str) -> tuple[DaemonProcess, list[str]]:
         """A daemon whose disk takes 64 KiB of a file, and a training that has logged more than that."""
         process = daemon(
@@ -268,7 +313,7 @@ except sidelog.TransportError as error:
     def test_with_records_that_cannot_be_written_says_so(self, daemon: StartDaemon, tmp_path: Path) -> None:
         process, _ = self.stuck(daemon, tmp_path, "0.2")
         assert process.stop() == 6
-        assert "cannot be written, tried again every second" in process.log
+        assert "cannot be written, kept and tried again every second" in process.log
         assert "going down with records unsettled" in process.log
         run = read_run(tmp_path / "run")
         assert run.steps("loss") == list(range(len(run.steps("loss"))))  # whole groups, or none of them

@@ -24,6 +24,10 @@ class QuietConnection:
         self.outbox = Outbox(wake=lambda: None, pressure_bytes=1 << 40)
         self.snapshotter = Snapshotter(self.pool)
         self.paths: list[str] = []
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
     def open_run(self, path: str) -> RunHandle:
         self.paths.append(path)
@@ -65,5 +69,5 @@ class Quiet:
 
 def quiet_writer(monkeypatch: pytest.MonkeyPatch, folder: Path, *, budget_bytes: int = 16 * MIB) -> Quiet:
     connection = QuietConnection(budget_bytes)
-    monkeypatch.setattr("sidelog.writer.connect", lambda settings: connection)
+    monkeypatch.setattr("sidelog.writer.connect", lambda settings, path: (connection, connection.open_run(path)))
     return Quiet(SummaryWriter(folder, endpoint="ipc:///nobody"), connection)

@@ -175,7 +175,7 @@ def test_bytes_of_an_address() -> None:
 def test_adopted_memory_is_not_copied_and_is_kept_alive(dtype: DType) -> None:
     tensor = made(dtype, 2, 3)
     content, address = expected(tensor), tensor.data_ptr()
-    snapshot = Snapshotter(SlotPool(MIB)).adopt(tensor)
+    snapshot = Snapshotter(SlotPool(MIB)).adopt([tensor], tuple(tensor.shape))
     del tensor
     data = snapshot.data()
     assert np.frombuffer(data, np.uint8).ctypes.data == address

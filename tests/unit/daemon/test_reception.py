@@ -22,7 +22,7 @@ from sidelog_daemon.actions import (
     Send,
     WriteText,
 )
-from sidelog_daemon.reception import DEAD_AFTER_S, SILENT_AFTER_S, Reception
+from sidelog_daemon.reception import COMPLAINTS_LOGGED, DEAD_AFTER_S, SILENT_AFTER_S, Reception
 from sidelog_shared import replies, requests
 from sidelog_shared.frames import MessageKind, pack, unpack
 from sidelog_shared.limits import MIB, Limits
@@ -555,3 +555,24 @@ class TestDraining:
         (goodbye,) = client.take(client.reception.farewell())
         assert isinstance(goodbye, replies.Goodbye)
         assert goodbye.status.lanes[Lane.PICTURE].settled.through == 1
+
+
+class TestLog:
+    def test_is_not_flooded_by_one_peer(self, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+        stranger = Client(client.reception, peer=b"stranger")
+        for one in (client, stranger):
+            for _ in range(COMPLAINTS_LOGGED + 30):
+                one.frames([b"junk"])
+        lines = [record.getMessage() for record in caplog.records]
+        for who in (client.worker.label, "strangers"):
+            said = [line for line in lines if line.startswith(f"{who}: ")]
+            assert len(said) == COMPLAINTS_LOGGED + 1
+            assert said[-1] == f"{who}: more of this is counted, and not logged"
+        assert sum(client.reception.faults.values()) == 2 * (COMPLAINTS_LOGGED + 30)
+
+    def test_says_what_was_wrong_when_a_worker_leaves(self, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+        client.frames(pack(MessageKind.RECORD, 1, {"lane": "light", "seq": "?"}))
+        caplog.set_level("INFO")
+        client.say(requests.Bye())
+        client.serve_runs()
+        assert caplog.messages[-1] == f"{client.worker.label} left: nothing logged; faulty messages: 1 malformed"

@@ -32,7 +32,7 @@ def take(queue: RenderQueue) -> Job:
 
 def take_all(queue: RenderQueue) -> list[Job]:
     taken = []
-    while not queue.empty:
+    while queue._items:
         taken.append(take(queue))
         queue.done(taken[-1])
     return taken
@@ -70,7 +70,7 @@ class TestWhenFull:
     def test_one_that_is_larger_than_the_budget_goes_itself(self) -> None:
         queue = RenderQueue(30)
         assert seqs(queue.put(job(1, size=31))) == [1]
-        assert queue.empty
+        assert queue.held_bytes == 0
 
     def test_the_heavy_lane_is_never_dropped(self) -> None:
         queue = RenderQueue(20)
@@ -190,7 +190,7 @@ def test_nothing_is_lost_and_nothing_overtakes(steps: list[tuple[str, str, str, 
             queue.done(rendering.pop(size % len(rendering)))
         heavy = sum(one.record.nbytes for one in put if one.record.lane is Lane.HEAVY)
         assert 0 <= queue.held_bytes <= budget + heavy
-    while not queue.empty:
+    while queue._items or rendering:
         get()
         queue.done(rendering.pop())
     assert taken + len(dropped) == len(put)

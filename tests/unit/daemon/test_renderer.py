@@ -32,9 +32,10 @@ class Threads:
         self.renderer.start()
 
     def render(self, *records: Record) -> None:
+        ended = len(self.rendered) + len(self.reasons)
         for record in records:
             assert self.renderer.submit(Render(W, record)) == []
-        wait_until(lambda: self.queue.empty)
+        wait_until(lambda: len(self.rendered) + len(self.reasons) == ended + len(records))
 
     @property
     def reasons(self) -> list[str]:
@@ -109,6 +110,14 @@ def test_a_warning_is_said_once_per_tag(threads: Threads) -> None:
     threads.render(*(histogram(seq, [1.0, float("nan")]) for seq in (1, 2, 3)))
     assert threads.notes == ["'values' at step 1: 1 values are NaN or infinite, left out"]
     assert len(threads.rendered) == 3
+
+
+def test_what_was_warned_of_is_bounded(threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renderer_module, "MAX_WARNED", 2)
+    tags = ["a", "b", "a", "c", "a", "c"]
+    records = [histogram(seq, [1.0, float("nan")]) for seq in range(1, 7)]
+    threads.render(*(dataclasses.replace(one, tag=tag) for one, tag in zip(records, tags, strict=True)))
+    assert [note.split("'")[1] for note in threads.notes] == ["a", "b", "c", "a"]
 
 
 def test_several_threads_keep_the_order_of_a_tag() -> None:

@@ -18,6 +18,7 @@ from sidelog_daemon import writer as writer_module
 from sidelog_daemon.actions import (
     CloseRun,
     Commit,
+    Noted,
     OpenRun,
     Outcome,
     Rejected,
@@ -243,6 +244,27 @@ class TestFullDisk:
         assert outcomes.all.index(Settled(W, Lane.LIGHT, ((1, 2),))) < outcomes.all.index(RunClosed(W, 1))
         assert read_run(tmp_path / "bad").steps("loss") == [1, 2]
 
+    @pytest.mark.parametrize("folder", ["a", "a/sidelog"])
+    def test_is_said_once_to_everybody_who_uses_the_run(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+    ) -> None:
+        disk = FullDisk(monkeypatch, tmp_path / folder)
+        disk.full = True
+        writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
+        writer.submit(OpenRun("b" * 16, 1, str(tmp_path / "a")))
+        for _ in range(2):
+            writer.submit(rendered(1, recipe="| nrow | 5 |"))
+            writer.submit(Commit())
+            assert disk.tried.wait(10)
+            disk.tried.clear()  # the second time it is tried again
+        disk.full = False
+        wait_until(lambda: outcomes.settled(lane=Lane.PICTURE) == [1])
+        notes = outcomes.of(Noted)
+        assert [note.worker for note in notes] == [W, "b" * 16]
+        text = f"{tmp_path / folder} cannot be written, kept and tried again every second: "
+        assert all(isinstance(note, Noted) and note.text.startswith(text) for note in notes)
+        assert all(isinstance(note, Noted) and "No space left on device" in note.text for note in notes)
+
     def test_and_a_worker_that_comes_back_meanwhile_keeps_its_run(
         self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -295,10 +317,14 @@ class TestRecipes:
         (tmp_path / "a").mkdir()
         (tmp_path / "a" / "sidelog").write_text("a file in the way")
         writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
-        writer.submit(rendered(1, recipe="| nrow | 5 |"))
+        for seq in (1, 2):
+            writer.submit(rendered(seq, recipe="| nrow | 5 |"))
         writer.submit(Commit())
         wait_until(partial(outcomes.settled, lane=Lane.PICTURE))
-        assert read_run(tmp_path / "a").steps("map") == [1]
+        assert read_run(tmp_path / "a").steps("map") == [1, 2]
+        (noted,) = outcomes.of(Noted)
+        assert isinstance(noted, Noted)
+        assert noted.text.startswith(f"how its pictures are made is not written: run directory {tmp_path}/a/sidelog ")
 
 
 class TestLeaving:

@@ -32,7 +32,6 @@ from sidelog_shared.errors import RunBusy, WriterError
 from sidelog_shared.locks import is_held_by_someone
 from sidelog_shared.records import Lane, RunMarks
 
-
 _opened: list[RunDirectory] = []
 
 
