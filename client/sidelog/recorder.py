@@ -155,7 +155,8 @@ class Recorder:
     def _snapshot(self, tag: str, arrays: Sequence[Array], shape: tuple[int, ...], *, owned: bool) -> Snapshot | None:
         """Copy what is selected; None when there is no memory for it, which is counted."""
         on_cuda = not isinstance(arrays[0], np.ndarray) and arrays[0].is_cuda
-        take = self._snapshotter.adopt if owned and not on_cuda else self._snapshotter.take
+        on_cpu = isinstance(arrays[0], np.ndarray) or arrays[0].is_cpu
+        take = self._snapshotter.adopt if owned and on_cpu else self._snapshotter.take
         while (snapshot := take(arrays, shape)) is None:
             nbytes = math.prod(shape) * dtype_of(arrays[0]).itemsize
             # What a waiting picture holds on a device is free only when the device comes to it: no use dropping it.
