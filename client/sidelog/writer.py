@@ -312,18 +312,7 @@ class SummaryWriter:
         bounds = value_range if value_range is None else call_key(value_range)
         old_bounds = range if range is None else call_key(range)
         grid = (nrow, padding, normalize, bounds, scale_each, pad_value, old_bounds)
-        call = (
-            "feature_map",
-            tag,
-            sample,
-            nrow,
-            padding,
-            normalize,
-            call_key(value_range),
-            scale_each,
-            pad_value,
-            call_key(range),
-        )
+        call = ("feature_map", tag, sample, grid)
         if not recorder.add_planned(call, feature_map, global_step, walltime):
             check_tag(tag)
             what = f"add_feature_map {tag!r}"
