@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import select
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +23,12 @@ IDLE_EXIT_S = 10.0
 """A daemon that a writer started goes this long after its last worker."""
 _POLL_S = 0.02
 _ALREADY_RUNNING = 4
+_READY_FD = 200
+_PROGRAM = (
+    "import sys; sys.path[:] = [path for path in sys.path if path]; "
+    "from sidelog_daemon.__main__ import main; sys.exit(main())"
+)
+"""``python -m sidelog_daemon``, without the folder of the training in the module path: its json.py is not ours."""
 
 
 def find(rendezvous: Rendezvous) -> Ready | None:
@@ -70,30 +75,35 @@ def _start(rendezvous: Rendezvous, logdir: str, gives_up: Callable[[], bool]) ->
     read_fd, write_fd = os.pipe()
     _pipe.update((read_fd, write_fd))
     try:
-        with rendezvous.log_file.open("ab") as log_file:
-            # In a session of its own and with output of its own: Ctrl-C in training does not reach it, and a
-            # pipe behind the training (`| tee`) is not held open by it.
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "sidelog_daemon",
-                    "--detach",
-                    f"--ready-fd={write_fd}",
-                    f"--idle-exit={IDLE_EXIT_S}",
-                    f"--logdir={logdir}",
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log_file,
-                stderr=log_file,
-                cwd="/",
-                pass_fds=(write_fd,),
-                start_new_session=True,
-            )
+        # In a session of its own and with output of its own: Ctrl-C in training does not reach it, and a pipe behind
+        # the training (`| tee`) is not held open by it. Not by subprocess.Popen: that waits for a pipe of its own,
+        # which a process that another thread forks in between holds open for all its life.
+        log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        process = os.posix_spawn(
+            sys.executable,
+            [
+                sys.executable,
+                "-c",
+                _PROGRAM,
+                "--detach",
+                f"--ready-fd={_READY_FD}",
+                f"--idle-exit={IDLE_EXIT_S}",
+                f"--logdir={logdir}",
+            ],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(rendezvous.log_file), log_flags, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+                (os.POSIX_SPAWN_DUP2, write_fd, _READY_FD),
+            ],
+            setsid=True,
+        )
         _close(write_fd)
         # The process forks and leaves at once: the daemon is nobody's child.
         words = _read_words(read_fd, gives_up)
-        process.wait()
+        with contextlib.suppress(ChildProcessError):  # where somebody else reaps all children
+            os.waitpid(process, 0)
     finally:
         _close(read_fd)
         _close(write_fd)

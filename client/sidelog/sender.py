@@ -91,6 +91,7 @@ class Sender:
         self._was_live = False
         self._hopeless = False
         self._looking = False
+        self._asked_since = time.monotonic()
         self._retry_at = 0.0
         self._heard_at = 0.0
         self._pinged_at: float | None = None
@@ -116,7 +117,9 @@ class Sender:
         """
         if self._hopeless or self._delivery.failure is not None:
             return True
-        return not (self._was_live or self._looking) and waited_s > NOBODY_ANSWERS_S
+        if self._was_live or self._looking:
+            return False
+        return min(waited_s, time.monotonic() - self._asked_since) > NOBODY_ANSWERS_S
 
     def stop(self, deadline_s: float) -> None:
         """Settle what is left until the deadline, say goodbye, end the thread. Idempotent."""
@@ -170,6 +173,8 @@ class Sender:
             return
         finally:
             self._looking = False
+        if not self._endpoint:
+            self._asked_since = time.monotonic()
         if self._context is None:
             self._context = zmq.Context()
         socket = self._context.socket(zmq.DEALER)

@@ -49,9 +49,11 @@ def main(arguments: list[str] | None = None) -> int:
         An exit code, see :class:`sidelog_daemon.daemon.Exit`.
     """
     options = _parser().parse_args(arguments)
-    if options.detach and os.fork():
-        # The launcher waits for this process only; the daemon is nobody's child and leaves no zombie.
-        os._exit(0)
+    if options.detach:
+        if os.fork():
+            # The launcher waits for this process only; the daemon is nobody's child and leaves no zombie.
+            os._exit(0)
+        os.chdir("/")  # holds no folder of the training's
     try:
         return _run(options)
     except MissingExtra as error:
