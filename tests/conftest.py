@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import threading
 from collections import Counter
@@ -47,8 +48,13 @@ def _children() -> set[int]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _once_per_process() -> None:
-    """multiprocessing keeps one helper process and its pipe for good."""
+    """multiprocessing keeps one helper process and its pipe for good. And Ctrl-C means Ctrl-C to what tests start.
+
+    A shell starts what it puts into the background with SIGINT ignored, and every child inherits that.
+    """
     resource_tracker.ensure_running()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
