@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sidelog import launch, ranks
 from sidelog.delivery import Delivery
-from sidelog.outbox import FlushRequest, Outbox
+from sidelog.outbox import FlushRequest, Outbox, RunEnd
 from sidelog.pool import SlotPool
 from sidelog.runs import RunHandle
 from sidelog.sender import Sender
@@ -113,8 +113,7 @@ class Connection:
                 self._runs[run.path] = (handle, users - 1)
                 return
             del self._runs[run.path]
-            self._delivery.close_run(run)
-        self._wakeup.wake()
+        self.outbox.put_fence(RunEnd(run))
 
     @property
     def unused(self) -> bool:
@@ -133,8 +132,7 @@ class Connection:
         request = FlushRequest(pictures)
         begun = time.monotonic()
         shown = begun
-        self.outbox.put_light(request)
-        self._wakeup.wake()
+        self.outbox.put_fence(request)
         while not request.done.wait(0.1):
             now = time.monotonic()
             problem = self._delivery.problem_of(runs)

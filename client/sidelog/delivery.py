@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 
 from sidelog.light_lane import LightLane
-from sidelog.outbox import FlushRequest, Outbox
+from sidelog.outbox import Fence, FlushRequest, Outbox, RunEnd
 from sidelog.picture_lane import PictureLane
 from sidelog.runs import RunHandle
 from sidelog.statistics import NOT_IN_TIME, NOT_TAKEN, WITH_DAEMON, Statistics, Totals
@@ -78,6 +78,7 @@ class Delivery:
         self._urgent: deque[list[Buffer]] = deque()
         self._picture: deque[list[Buffer]] = deque()
         self._flushes: list[FlushRequest] = []
+        self._ends: list[RunEnd] = []
 
     # Runs
 
@@ -86,10 +87,15 @@ class Delivery:
         if self.phase in (Phase.LIVE, Phase.OPENING):
             self._open(run)
 
-    def close_run(self, run: RunHandle) -> None:
-        """Nothing more will be logged into it; everything that was has settled, or is given up."""
-        if self._runs.pop(run.id, None) is not None and self.phase is Phase.LIVE and not run.refused:
-            self._urgent.append(requests.CloseRun(run.id).frames(self.epoch))
+    def _close_runs(self) -> None:
+        """Let the daemon let go of the runs that ended and whose records have all settled."""
+        if self.phase is not Phase.LIVE:
+            return
+        for end in [end for end in self._ends if self._is_settled(end, pictures=True)]:
+            self._ends.remove(end)
+            del self._runs[end.run.id]
+            if not end.run.refused:
+                self._urgent.append(requests.CloseRun(end.run.id).frames(self.epoch))
 
     def _open(self, run: RunHandle) -> None:
         if not run.refused:
@@ -228,17 +234,15 @@ class Delivery:
             if trouble.serial > self._heard_troubles:
                 self._heard_troubles = trouble.serial
                 self._say(trouble.text)
-        self._answer_flushes()
+        self._pass_fences()
 
     # What was called, and what to send
 
     def collect(self) -> None:
         """Take what was called out of the outbox, as far as memory allows."""
-        while (request := self._light.collect()) is not None:
-            request.light_target = self._light.last
-            request.picture_target = self._outbox.last_ordinal
-            self._flushes.append(request)
-        self._answer_flushes()
+        while (fence := self._light.collect()) is not None:
+            self._keep(fence)
+        self._pass_fences()
 
     def peek(self) -> list[Buffer] | None:
         """The next message to send; None when there is nothing to send now. ``sent`` says that it was taken."""
@@ -267,15 +271,26 @@ class Delivery:
 
     # Who waits
 
-    def _answer_flushes(self) -> None:
-        if not self._flushes:
-            return
-        unsettled = self._pictures.first_unsettled_ordinal
-        for request in list(self._flushes):
-            pictures_done = not request.pictures or unsettled is None or unsettled > request.picture_target
-            if self._light.settled_through >= request.light_target and pictures_done:
-                self._flushes.remove(request)
-                request.done.set()
+    def _keep(self, fence: Fence) -> None:
+        match fence:
+            case FlushRequest():
+                self._flushes.append(fence)
+            case RunEnd():
+                self._ends.append(fence)
+
+    def _pass_fences(self) -> None:
+        """Do what was to be done once something is settled."""
+        for request in [one for one in self._flushes if self._is_settled(one, pictures=one.pictures)]:
+            self._flushes.remove(request)
+            request.done.set()
+        self._close_runs()
+
+    def _is_settled(self, fence: Fence, *, pictures: bool) -> bool:
+        """Whether everything before it is."""
+        if self._light.settled_through < fence.light_target:
+            return False
+        unsettled = self._pictures.first_unsettled_ordinal if pictures else None
+        return unsettled is None or unsettled > fence.picture_target
 
     def fail_flushes(self, error: SidelogError) -> None:
         """Answer those who wait: it cannot be done."""
@@ -285,7 +300,8 @@ class Delivery:
 
     def abandon(self, error: SidelogError) -> None:
         """The connection ends: what is left is lost, its memory is free, and who waits is told."""
-        self._flushes += self._light.abandon()
+        for fence in self._light.abandon():
+            self._keep(fence)
         self._pictures.abandon()
         self.fail_flushes(error)
 
@@ -294,7 +310,7 @@ class Delivery:
     @property
     def pending(self) -> int:
         """Records that were called and have not settled."""
-        waiting = len(self._outbox.light) + self._outbox.picture_count
+        waiting = self._outbox.light_count + self._outbox.picture_count
         return waiting + self._light.pending + self._pictures.under_way
 
     @property

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+from sidelog_shared.descriptors import close_private, private_pipe
 from sidelog_shared.errors import DaemonStartError, MissingExtra
 from sidelog_shared.locks import FileLock, is_held_by_someone
 from sidelog_shared.rendezvous import Ready, Rendezvous
@@ -72,60 +73,48 @@ def find_or_start(rendezvous: Rendezvous, *, logdir: str, gives_up: Callable[[],
 def _start(rendezvous: Rendezvous, logdir: str, gives_up: Callable[[], bool]) -> Ready | None:
     if importlib.util.find_spec("sidelog_daemon") is None:
         raise MissingExtra("sidelog_daemon", "daemon", "the local daemon")
-    read_fd, write_fd = os.pipe()
-    _pipe.update((read_fd, write_fd))
+    read_fd, write_fd = private_pipe()
     try:
-        # In a session of its own and with output of its own: Ctrl-C in training does not reach it, and a pipe behind
-        # the training (`| tee`) is not held open by it. Not by subprocess.Popen: that waits for a pipe of its own,
-        # which a process that another thread forks in between holds open for all its life.
-        log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        process = os.posix_spawn(
-            sys.executable,
-            [
-                sys.executable,
-                "-c",
-                _PROGRAM,
-                "--detach",
-                f"--ready-fd={_READY_FD}",
-                f"--idle-exit={IDLE_EXIT_S}",
-                f"--logdir={logdir}",
-            ],
-            os.environ,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, str(rendezvous.log_file), log_flags, 0o600),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
-                (os.POSIX_SPAWN_DUP2, write_fd, _READY_FD),
-            ],
-            setsid=True,
-        )
-        _close(write_fd)
+        try:
+            process = _spawn(rendezvous, logdir, write_fd)
+        finally:
+            close_private(write_fd)
         # The process forks and leaves at once: the daemon is nobody's child.
         words = _read_words(read_fd, gives_up)
         with contextlib.suppress(ChildProcessError):  # where somebody else reaps all children
             os.waitpid(process, 0)
     finally:
-        _close(read_fd)
-        _close(write_fd)
+        close_private(read_fd)
     return _understand(words, rendezvous)
 
 
-_pipe: set[int] = set()
+def _spawn(rendezvous: Rendezvous, logdir: str, write_fd: int) -> int:
+    """Run the daemon's program; it says into ``write_fd`` what became of it. Returns the process's id.
 
-
-def _close(fd: int) -> None:
-    if fd in _pipe:
-        _pipe.discard(fd)
-        os.close(fd)
-
-
-def _after_fork_in_child() -> None:
-    """A child that kept the pipe open would hide from its parent that a daemon has died."""
-    for fd in list(_pipe):
-        _close(fd)
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
+    In a session of its own and with output of its own: Ctrl-C in training does not reach it, and a pipe behind the
+    training (``| tee``) is not held open by it. Not by subprocess.Popen: that waits for a pipe of its own, which a
+    process that another thread forks in between holds open for all its life.
+    """
+    return os.posix_spawn(
+        sys.executable,
+        [
+            sys.executable,
+            "-c",
+            _PROGRAM,
+            "--detach",
+            f"--ready-fd={_READY_FD}",
+            f"--idle-exit={IDLE_EXIT_S}",
+            f"--logdir={logdir}",
+        ],
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(rendezvous.log_file), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+            (os.POSIX_SPAWN_DUP2, write_fd, _READY_FD),
+        ],
+        setsid=True,
+    )
 
 
 def _read_words(fd: int, gives_up: Callable[[], bool]) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from sidelog.outbox import FlushRequest, LightCall, Outbox, ScalarCall, TextCall
+from sidelog.outbox import Fence, LightCall, Outbox, ScalarCall, TextCall
 from sidelog_shared import requests
 from sidelog_shared.dtypes import UINT8
 from sidelog_shared.intervals import IntervalSet
@@ -73,17 +73,19 @@ class LightLane:
         """Numbered records that have not settled."""
         return self._pending
 
-    def collect(self) -> FlushRequest | None:
-        """Number and batch what was called, as far as memory allows; stops behind a flush request and returns it."""
+    def collect(self) -> Fence | None:
+        """Number and batch what was called, as far as memory allows; stops behind a fence and returns it."""
         while self._outbox.light and self._held_bytes < MAX_HELD_BYTES:
             other = self._collect_scalars()
-            if isinstance(other, FlushRequest):
+            if isinstance(other, Fence):
+                self._outbox.fence_passed()
+                other.light_target = self._last
                 return other
             if other is not None:
                 self._add_text(other)
         return None
 
-    def _collect_scalars(self) -> TextCall | FlushRequest | None:
+    def _collect_scalars(self) -> TextCall | Fence | None:
         """Make one batch of the scalars at the head of the queue; returns what ended it, if that is no scalar.
 
         A training may log tens of thousands of scalars a second, and for each this thread would take the interpreter
@@ -104,7 +106,7 @@ class LightLane:
         light.extendleft(reversed(calls[len(rows) + (other is not None) :]))
         if rows:
             self._add_scalars(rows)
-        return cast("TextCall | FlushRequest | None", other)
+        return cast("TextCall | Fence | None", other)
 
     def _add_scalars(self, rows: list[ScalarCall]) -> None:
         series, steps, wall_times, values = zip(*rows, strict=True)
@@ -185,16 +187,18 @@ class LightLane:
             last - first + 1 for batch in self._batches for first, last in settled.missing(batch.first, batch.last)
         )
 
-    def abandon(self) -> list[FlushRequest]:
-        """The deadline has passed: what is left is lost. Returns the flush requests that were waiting in line."""
+    def abandon(self) -> list[Fence]:
+        """The deadline has passed: what is left is lost. Returns the fences that were waiting in line."""
         waiting = list(self._outbox.light)
         self._outbox.light.clear()
-        flushes = [call for call in waiting if isinstance(call, FlushRequest)]
-        self.lost += self.pending + len(waiting) - len(flushes)
+        fences = [call for call in waiting if isinstance(call, Fence)]
+        for _ in fences:
+            self._outbox.fence_passed()
+        self.lost += self.pending + len(waiting) - len(fences)
         self._batches.clear()
         self._pending = 0
         self.rewind()
-        return flushes
+        return fences
 
 
 def _without(batch: _Batch, settled: IntervalSet) -> list[_Batch]:

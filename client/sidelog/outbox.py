@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from sidelog.runs import RunHandle
 from sidelog.snapshot import Snapshot
 from sidelog_shared.errors import SidelogError
 from sidelog_shared.records import Kind, Series
@@ -44,24 +45,33 @@ class TextCall:
     payload: bytes
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
+class Fence:
+    """A place in the queue: something is to happen once everything before it is settled.
+
+    Attributes:
+        light_target: number of the newest light record before it.
+        picture_target: ordinal of the newest picture before it, if none is dropped.
+    """
+
+    light_target: int = 0
+    picture_target: int = 0
+
+
 @dataclass(slots=True, eq=False)
-class FlushRequest:
-    """A caller waits until everything before this is settled.
+class FlushRequest(Fence):
+    """A caller waits.
 
     Attributes:
         pictures: whether pictures count too.
         done: set when it is so, or when it cannot be.
         error: why it cannot be.
-        light_target: number of the newest light record before it.
-        picture_target: ordinal of the newest picture before it.
         asked: the daemon was asked to write at once.
     """
 
     pictures: bool
     done: threading.Event = field(default_factory=threading.Event)
     error: SidelogError | None = None
-    light_target: int = 0
-    picture_target: int = 0
     asked: bool = False
 
     def fail(self, error: SidelogError) -> None:
@@ -69,7 +79,14 @@ class FlushRequest:
         self.done.set()
 
 
-LightCall: TypeAlias = "ScalarCall | TextCall | FlushRequest"
+@dataclass(slots=True, eq=False)
+class RunEnd(Fence):
+    """The last writer of a run has closed: the daemon may let go of it."""
+
+    run: RunHandle
+
+
+LightCall: TypeAlias = "ScalarCall | TextCall | Fence"
 
 
 @dataclass(slots=True, eq=False)
@@ -117,13 +134,14 @@ class Outbox:
         self._pressure_bytes = pressure_bytes
         self._pictures: deque[PictureCall] = deque()
         self._taken = 0
+        self._fences = 0
         self._lock = threading.Lock()
 
     # Calling threads
 
-    def put_light(self, call: LightCall) -> bool:
+    def put_light(self, call: ScalarCall | TextCall) -> bool:
         """Queue a call; False when it was not taken because the queue is full."""
-        if len(self.light) >= MAX_LIGHT_ITEMS and not isinstance(call, FlushRequest):
+        if len(self.light) >= MAX_LIGHT_ITEMS:
             with self._lock:
                 self.light_refused += 1
             return False
@@ -132,6 +150,14 @@ class Outbox:
             self.dormant = False
             self._wake()
         return True
+
+    def put_fence(self, fence: Fence) -> None:
+        """Queue a fence behind all that this thread has called; there is always room for it."""
+        with self._lock:
+            fence.picture_target = self._taken + len(self._pictures)
+            self._fences += 1
+            self.light.append(fence)
+        self._wake()
 
     def put_picture(self, call: PictureCall) -> None:
         """Queue a picture. Takes no lock unless the queue is full."""
@@ -186,11 +212,16 @@ class Outbox:
             call.ordinal = self._taken
             return call
 
-    @property
-    def last_ordinal(self) -> int:
-        """What the newest picture that waits will get, if none before it is dropped."""
+    def fence_passed(self) -> None:
+        """A fence was taken off the queue."""
         with self._lock:
-            return self._taken + len(self._pictures)
+            self._fences -= 1
+
+    @property
+    def light_count(self) -> int:
+        """Records that wait in the light queue."""
+        with self._lock:
+            return max(0, len(self.light) - self._fences)
 
     @property
     def first_waiting_ordinal(self) -> int | None:

@@ -15,7 +15,7 @@ import numpy as np
 from sidelog.arguments import check_step, check_words, optional_step, wall_time_or_now
 from sidelog.arrays import Array, as_array, describe, dtype_of
 from sidelog.connection import Connection
-from sidelog.outbox import MAX_LIGHT_ITEMS, LightCall, PictureCall, ScalarCall
+from sidelog.outbox import MAX_LIGHT_ITEMS, PictureCall, ScalarCall, TextCall
 from sidelog.pictures import Selection
 from sidelog.plans import Plans
 from sidelog.pool import size_class
@@ -94,7 +94,7 @@ class Recorder:
             else:
                 self.put_light(call)
 
-    def put_light(self, call: LightCall) -> None:
+    def put_light(self, call: ScalarCall | TextCall) -> None:
         self._outbox.put_light(call)
 
     @property

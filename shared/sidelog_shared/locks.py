@@ -4,7 +4,8 @@ A lock is ``flock`` on a file that is never removed: a removed file could be loc
 on an inode of its own. The kernel lets go when the holder dies, however it dies.
 
 The lock belongs to the open file, and a forked child inherits that: an unlock in the child would release the
-parent's lock, a close would not. So holders unlock before they close, and children only close.
+parent's lock, a close would not. So holders unlock before they close, and in children it is closed at once
+(:mod:`sidelog_shared.descriptors`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from sidelog_shared.descriptors import close_private, open_private
 from sidelog_shared.errors import WriterError
 
 _HELD_BY_ANOTHER = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
@@ -60,15 +62,14 @@ class FileLock:
         if self.held:
             self._write_note(note)
             return True
-        self.release()  # in a forked child: drop the parent's descriptor, not its lock
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = open_private(self.path, os.O_RDWR | os.O_CREAT)
         try:
             taken = _lock(fd, self.path)
         except BaseException:
-            os.close(fd)
+            close_private(fd)
             raise
         if not taken:
-            os.close(fd)
+            close_private(fd)
             return False
         self._fd, self._pid = fd, os.getpid()
         try:
@@ -97,15 +98,14 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Let go: unlock, then close. In a forked child only close. Idempotent."""
+        """Let go: unlock, then close. In a forked child it is the parent's, and stays so. Idempotent."""
         fd, self._fd = self._fd, None
-        if fd is None:
+        if fd is None or self._pid != os.getpid():
             return
         try:
-            if self._pid == os.getpid():
-                fcntl.flock(fd, fcntl.LOCK_UN)
+            fcntl.flock(fd, fcntl.LOCK_UN)
         finally:
-            os.close(fd)
+            close_private(fd)
 
     def holder_note(self) -> bytes:
         """What the last holder wrote about itself; empty when there is none, or it is just being written."""
@@ -137,14 +137,14 @@ def is_held_by_someone(path: str | os.PathLike[str]) -> bool:
     """Whether some process (this one included) holds the lock on ``path`` right now.
 
     The probe holds the lock itself for some microseconds: a ``try_acquire`` at that very moment fails, so who
-    cannot bear that uses ``acquire`` with a deadline. Do not fork meanwhile.
+    cannot bear that uses ``acquire`` with a deadline.
 
     Raises:
         WriterError: the file system does not support locks.
         OSError: the file cannot be opened.
     """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = open_private(path, os.O_RDWR)
     except FileNotFoundError:
         return False
     try:
@@ -153,7 +153,7 @@ def is_held_by_someone(path: str | os.PathLike[str]) -> bool:
         fcntl.flock(fd, fcntl.LOCK_UN)
         return False
     finally:
-        os.close(fd)
+        close_private(fd)
 
 
 def _lock(fd: int, path: str | os.PathLike[str]) -> bool:

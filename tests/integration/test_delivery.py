@@ -15,6 +15,8 @@ import pytest
 import sidelog
 from event_files import read_run
 from processes import DEADLINE_S, DaemonProcess, finish, local_daemon, run_script, start_script, wait_until
+from sidelog.statistics import Statistics
+from sidelog_shared.errors import TransportError
 
 StartDaemon = Callable[..., DaemonProcess]
 
@@ -284,6 +286,23 @@ class TestDaemonGoesAway:
             second = daemon("--bind", first.endpoint, "--logdir", str(tmp_path))
         assert second.stop() == 0
         assert read_run(tmp_path / "run").steps("loss") == list(range(10))
+
+    def test_and_comes_only_after_a_writer_has_closed_in_vain(self, daemon: StartDaemon, runtime_dir: Path) -> None:
+        endpoint = f"ipc://{runtime_dir}/late.sock"
+        train = sidelog.SummaryWriter(runtime_dir / "train", endpoint=endpoint)
+        val = sidelog.SummaryWriter(runtime_dir / "val", endpoint=endpoint)
+        train.add_scalar("loss", 0.5, 1)
+        train.add_image("picture", noise(3, 5, 7), 1)
+        with pytest.raises(TransportError, match="2 records are not written"):
+            train.close(timeout_s=0.2)
+        late = daemon("--bind", endpoint, "--logdir", str(runtime_dir))
+        val.add_scalar("loss", 0.25, 1)
+        val.close()
+        assert val.statistics() == Statistics(written=3)
+        assert late.stop() == 0
+        run = read_run(runtime_dir / "train")
+        assert run.scalars == {"loss": [(1, 0.5)]}
+        assert run.steps("picture") == [1]
 
     def test_in_the_middle_of_a_large_picture_without_waiting_for_the_rest(
         self, daemon: StartDaemon, tmp_path: Path

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import os
+import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -100,6 +102,43 @@ def test_a_forked_child_does_not_free_or_share_its_parents_lock(path: Path, what
         [sys.executable, "-c", FORK, str(path), what], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+FORK_AND_DIE = """
+import os, sys, threading
+from sidelog_shared import locks
+path = sys.argv[1]
+open(path, "w").close()
+
+def fork_and_die(fd, operation, flock=locks.fcntl.flock):
+    # Another thread forks while this one holds the lock, and then the parent is killed.
+    flock(fd, operation)
+    if operation & locks.fcntl.LOCK_EX:
+        forker = threading.Thread(target=lambda: os.read(0, 1) if os.fork() == 0 else None)
+        forker.start()
+        forker.join()
+        print("dead", flush=True)
+        os.kill(os.getpid(), 9)
+
+locks.fcntl.flock = fork_and_die
+locks.is_held_by_someone(path) if sys.argv[2] == "probe" else locks.FileLock(path).try_acquire()
+"""
+
+
+@pytest.mark.parametrize("what", ["probe", "acquire"])
+def test_a_child_that_was_forked_while_it_was_held_does_not_keep_it(path: Path, what: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", FORK_AND_DIE, str(path), what], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"dead\n"
+        assert process.wait() == -signal.SIGKILL
+        # The child lives: it still has its end of standard output.
+        assert not select.select([process.stdout], [], [], 0)[0]
+        assert not is_held_by_someone(path)
+        process.stdin.close()
+        assert process.stdout.read() == b""  # it has ended
 
 
 def test_release_frees_it_although_a_child_still_has_it_open(path: Path) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sidelog.delivery import Delivery, Phase
-from sidelog.outbox import FlushRequest, Outbox, PictureCall, TextCall
+from sidelog.outbox import FlushRequest, Outbox, PictureCall, RunEnd, TextCall
 from sidelog.runs import RunHandle
 from sidelog.statistics import Statistics
 from sidelog_daemon.actions import (
@@ -231,6 +231,9 @@ class Rig:
         self.delivery.add_run(run)
         return run
 
+    def end_run(self, run: RunHandle) -> None:
+        self.outbox.put_fence(RunEnd(run))
+
     def scalar(self, value: float, *, tag: str = "loss", run: int = 1) -> None:
         assert self.outbox.put_light((Series(run, tag), 0, 0.0, float(value)))
 
@@ -246,7 +249,7 @@ class Rig:
 
     def flush(self, *, pictures: bool = False) -> FlushRequest:
         request = FlushRequest(pictures)
-        self.outbox.put_light(request)
+        self.outbox.put_fence(request)
         return request
 
     # The connection

@@ -473,7 +473,7 @@ class TestTheEnd:
     def test_a_closed_run_is_closed_in_the_daemon(self, rig: Rig) -> None:
         run = rig.open_run("/runs/b")
         rig.exchange()
-        rig.delivery.close_run(run)
+        rig.end_run(run)
         rig.look()
         assert kinds(rig) == [MessageKind.CLOSE_RUN]
         rig.settle()
@@ -501,14 +501,37 @@ class TestTheEnd:
         statistics = rig.statistics
         assert (statistics.lost, statistics.pending, statistics.logged) == (4, 0, 4)
 
-    def test_what_a_run_that_is_gone_left_in_the_outbox_is_lost(self, rig: Rig) -> None:
+    def test_a_run_that_ends_is_closed_once_what_was_logged_into_it_has_settled(self, rig: Rig) -> None:
         run = rig.open_run("/runs/b")
         rig.exchange()
-        memory = rig.picture(run=run.id)
-        rig.delivery.close_run(run)
-        rig.look()
-        assert memory.end == "released"
-        assert rig.statistics.lost == 1
+        rig.scalar(1, run=run.id)
+        rig.picture(run=run.id)
+        rig.end_run(run)
+        rig.exchange()
+        assert MessageKind.CLOSE_RUN not in kinds(rig)
+        rig.settle()
+        assert rig.written("/runs/b") == ["loss 1"]
+        assert (rig.statistics.written, rig.statistics.logged) == (2, 2)
+
+    def test_a_run_that_ended_before_a_daemon_came_is_opened_and_written_all_the_same(self) -> None:
+        rig = Rig()
+        run = rig.open_run("/runs/b")
+        rig.scalar(1, run=run.id)
+        rig.picture(run=run.id)
+        rig.end_run(run)
+        rig.scalar(2, run=rig.open_run("/runs/b").id)  # the same writer again
+        rig.settle()
+        assert rig.written("/runs/b") == ["loss 1", "loss 2"]
+        assert (rig.statistics.written, rig.statistics.logged) == (3, 3)
+
+    def test_the_records_of_a_run_that_ended_outlive_the_daemon(self, rig: Rig) -> None:
+        run = rig.open_run("/runs/b")
+        rig.scalar(1, run=run.id)
+        rig.end_run(run)
+        rig.exchange()
+        rig.new_daemon()
+        rig.settle()
+        assert rig.written("/runs/b") == ["loss 1"]
 
 
 def test_the_totals_of_daemons_that_are_gone_are_kept(rig: Rig) -> None:

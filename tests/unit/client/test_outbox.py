@@ -48,9 +48,12 @@ def end(call: PictureCall) -> str:
 class TestLight:
     def test_it_is_taken_in_order(self) -> None:
         box = Box()
-        calls = [(LOSS, 0, 0.0, 1.0), TextCall(1, "a", 0, 0.0, b""), FlushRequest(pictures=False)]
-        assert all(box.put_light(call) for call in calls)  # type: ignore[arg-type]
-        assert list(box.light) == calls
+        scalar, text, fence = (LOSS, 0, 0.0, 1.0), TextCall(1, "a", 0, 0.0, b""), FlushRequest(pictures=False)
+        assert box.put_light(scalar)
+        box.put_fence(fence)
+        assert box.put_light(text)
+        assert list(box.light) == [scalar, fence, text]
+        assert box.light_count == 2  # a fence is no record
 
     def test_the_newest_is_not_taken_when_it_is_full(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(outbox_module, "MAX_LIGHT_ITEMS", 3)
@@ -59,7 +62,10 @@ class TestLight:
         assert taken == [True, True, True, False, False]
         assert box.light_refused == 2
         assert [call[1] for call in box.light] == [0, 1, 2]  # type: ignore[index]
-        assert box.put_light(FlushRequest(pictures=False))  # who waits is always heard
+        waiting = FlushRequest(pictures=False)
+        box.put_fence(waiting)  # who waits is always heard
+        assert box.light[-1] is waiting
+        assert box.wakes == 1
 
     def test_many_threads_lose_no_count(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(outbox_module, "MAX_LIGHT_ITEMS", 0)
@@ -108,10 +114,12 @@ class TestPictures:
         calls = [picture(tag) for tag in "abc"]
         for call in calls:
             box.put_picture(call)
-        assert (box.last_ordinal, box.first_waiting_ordinal, box.picture_count) == (3, 1, 3)
+        fence = FlushRequest(pictures=True)
+        box.put_fence(fence)
+        assert (fence.picture_target, box.first_waiting_ordinal, box.picture_count) == (3, 1, 3)
         assert box.tags() == ["a", "b", "c"]
         assert [call.ordinal for call in calls] == [1, 2, 3]
-        assert (box.last_ordinal, box.first_waiting_ordinal, box.picture_count) == (3, None, 0)
+        assert (box.first_waiting_ordinal, box.picture_count) == (None, 0)
 
     def test_the_oldest_of_the_same_run_and_tag_makes_room(self) -> None:
         box = Box()
