@@ -23,6 +23,7 @@ MAX_PLANS = 4096
 """So many different calls are remembered; then they are forgotten together. Tags with a step in them would pile up."""
 
 
+_NUMBERS = frozenset({int, float})
 _LOW = 1 << 40
 """Real addresses below it exist, but no offset into a storage is above it."""
 
@@ -77,8 +78,10 @@ def call_key(argument: object) -> object:
     if argument is None:
         return None
     if isinstance(argument, (list, tuple)):
-        return tuple([call_key(item) for item in argument])
-    return call_key(argument.tolist()) if isinstance(argument, np.ndarray) or is_tensor(argument) else argument  # type: ignore[attr-defined]
+        return tuple(argument if _NUMBERS.issuperset(map(type, argument)) else map(call_key, argument))
+    if isinstance(argument, np.ndarray) and argument.dtype != object:
+        return argument.shape, argument.dtype.str, argument.tobytes()
+    return call_key(argument.tolist()) if is_tensor(argument) else argument  # type: ignore[attr-defined]
 
 
 class Plans:
