@@ -161,7 +161,8 @@ def log_pictures(
 ) -> None:
     """Log what the network sees and makes of one scene, and what it looks like inside."""
     writer.add_image("batch/input", image, step, mean=MEAN, std=STD)
-    writer.add_image("batch/input_normalized", sidelog.make_grid([image], normalize=True), step)
+    # As the network gets it: a fixed range, in which middle grey is 0 and a wrong mean or deviation shows.
+    writer.add_image("batch/input_normalized", [image], step, normalize=True, value_range=(-4, 4))
     writer.add_label_map("batch/label_map", labels, step, palette=PALETTE, num_classes=CLASSES)
     writer.add_label_map("batch/predicted_map", scores.argmax(0), step, palette=PALETTE, num_classes=CLASSES)
     f1, f2, f3 = activations["encoder1.0"][0, :3].unsqueeze(1)
