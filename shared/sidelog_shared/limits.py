@@ -22,10 +22,14 @@ MAX_PICTURE_RANGES = 1024
 """How many finished ranges of pictures a marker keeps per worker and run directory; also bounds how many
 pictures a client may have sent and not yet seen settled."""
 
-STEP_MIN = -(2**63) + 1
+STEP_MIN = -(2**63) + 2
 STEP_MAX = 2**63 - 1
 STEP_NONE = -(2**63)
 """How a missing step is written in a column of steps."""
+STEP_NEXT = -(2**63) + 1
+"""In place of a step: the next of this run, kind and tag, which the daemon counts from 0."""
+MAX_DOCUMENT_BYTES = 256 * MIB
+"""Structured values too long for a header (labels of an embedding), as msgpack in a buffer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from sidelog_shared.dtypes import BY_CODE
 from sidelog_shared.errors import MalformedHeader
 from sidelog_shared.frames import Envelope, MessageKind, pack
 from sidelog_shared.header import HeaderReader
-from sidelog_shared.limits import MAX_BUFFERS, MAX_NDIM, MAX_TAG_BYTES, PART_BYTES, STEP_MAX, STEP_MIN
+from sidelog_shared.limits import MAX_BUFFERS, MAX_NDIM, MAX_TAG_BYTES, PART_BYTES, STEP_MAX, STEP_NEXT
 from sidelog_shared.names import check_tag
-from sidelog_shared.records import Buffer, BufferSpec, Kind, Lane, Record, ScalarColumns, Series
+from sidelog_shared.records import Buffer, BufferSpec, Kind, Lane, Record, ScalarColumns, ScalarForm, Series
 
 MAX_ROWS = 1 << 20
 """Scalars in one message."""
@@ -36,8 +36,10 @@ class Scalars:
         series: list[list[object]] = []
         for one in columns.series:
             row: list[object] = [one.run, one.tag]
-            if one.display_name or one.description:
+            if one.display_name or one.description or one.form:
                 row += [one.display_name, one.description]
+            if one.form:
+                row.append(int(one.form))
             series.append(row)
         return pack(
             self.kind,
@@ -92,18 +94,20 @@ def _column(name: str, dtype: str, buffer: Buffer, count: int) -> npt.NDArray[np
 
 
 def _read_series(path: str, row: object) -> Series:
-    if not isinstance(row, list) or len(row) not in (2, 4) or type(row[0]) is not int:
-        raise MalformedHeader(f"{path} is {row!r:.80}, expected [run, tag] or [run, tag, name, description]")
+    if not isinstance(row, list) or len(row) not in (2, 4, 5) or type(row[0]) is not int:
+        raise MalformedHeader(f"{path} is {row!r:.80}, expected [run, tag] or [run, tag, name, description, form]")
     if not 0 <= row[0] <= _UINT31:
         raise MalformedHeader(f"{path}[0] is {row[0]}, expected a run id in 0..{_UINT31}")
     try:
         tag = check_tag(row[1])
     except (TypeError, ValueError) as error:
         raise MalformedHeader(f"{path}: {error}") from None
-    extra = row[2:]
+    extra, form = row[2:4], row[4] if len(row) == 5 else 0
+    if type(form) is not int or form not in list(ScalarForm):
+        raise MalformedHeader(f"{path}[4] is {form!r:.80}, expected one of {[int(known) for known in ScalarForm]}")
     if not all(isinstance(text, str) and len(text) <= MAX_TAG_BYTES * 4 for text in extra):
         raise MalformedHeader(f"{path}[2:] is {extra!r:.80}, expected two strings")
-    return Series(row[0], tag, *extra)
+    return Series(row[0], tag, *(extra or ("", "")), ScalarForm(form))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ class RecordMessage:
             run=reader.integer("run", 0, _UINT31),
             kind=Kind(kind),
             tag=tag,
-            step=reader.optional_integer("step", STEP_MIN, STEP_MAX),
+            step=reader.optional_integer("step", STEP_NEXT, STEP_MAX),
             wall_time=reader.number("wall"),
             options=reader.mapping("options"),
             specs=specs,

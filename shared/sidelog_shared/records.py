@@ -34,11 +34,51 @@ class Lane(str, Enum):
 
 
 class Kind(IntEnum):
-    """What a RECORD message holds. Scalars have a message of their own: they travel in columns."""
+    """What a RECORD message holds. Scalars have a message of their own: they travel in columns.
+
+    ``docs/protocol.md`` has the table of their lanes, buffers and options; :data:`LANES` is its second column.
+    """
 
     TEXT = 1
     PICTURE = 2
     HISTOGRAM = 3
+    BOXES = 4
+    HPARAMS = 5
+    LAYOUT = 6
+    BUCKETS = 7
+    PR_COUNTS = 8
+    PURGE = 9
+    PR_CURVE = 10
+    AUDIO = 11
+    VIDEO = 12
+    MESH = 13
+    EMBEDDING = 14
+    TENSOR = 15
+    ONNX = 16
+
+
+_LIGHT = frozenset({Lane.LIGHT})
+_HEAVY = frozenset({Lane.HEAVY})
+_PICTURE = frozenset({Lane.PICTURE, Lane.HEAVY})
+LANES: Mapping[Kind, frozenset[Lane]] = {
+    Kind.TEXT: _LIGHT,
+    Kind.PICTURE: _PICTURE,
+    Kind.HISTOGRAM: _PICTURE,
+    Kind.BOXES: _PICTURE,
+    Kind.HPARAMS: _LIGHT,
+    Kind.LAYOUT: _LIGHT,
+    Kind.BUCKETS: _LIGHT,
+    Kind.PR_COUNTS: _LIGHT,
+    Kind.PURGE: _LIGHT,
+    Kind.PR_CURVE: _HEAVY,
+    Kind.AUDIO: _HEAVY,
+    Kind.VIDEO: _HEAVY,
+    Kind.MESH: _HEAVY,
+    Kind.EMBEDDING: _HEAVY,
+    Kind.TENSOR: _HEAVY,
+    Kind.ONNX: _HEAVY,
+}
+"""In which lanes a record of a kind may travel."""
 
 
 class End(str, Enum):
@@ -85,6 +125,14 @@ class Worker:
         return f"{who} ({self.host}:{self.pid})"
 
 
+class ScalarForm(IntEnum):
+    """How a scalar stands in the event file: as ``simple_value``, or as a tensor of one float32 or float64."""
+
+    SIMPLE = 0
+    FLOAT = 1
+    DOUBLE = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """What the rows of a column of scalars have in common."""
@@ -93,6 +141,7 @@ class Series:
     tag: str
     display_name: str = ""
     description: str = ""
+    form: ScalarForm = ScalarForm.SIMPLE
 
 
 @dataclass(frozen=True, slots=True)

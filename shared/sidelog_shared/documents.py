@@ -1,0 +1,33 @@
+"""Structured values that are too long for a header: msgpack in a uint8 buffer of a record."""
+
+from __future__ import annotations
+
+import msgpack
+
+from sidelog_shared.errors import MalformedHeader
+from sidelog_shared.limits import MAX_DOCUMENT_BYTES
+from sidelog_shared.records import Buffer
+
+
+def pack_document(value: object) -> bytes:
+    """Maps with string keys, lists, strings, numbers, booleans and None, as msgpack.
+
+    Raises:
+        TypeError: something else.
+    """
+    data: bytes = msgpack.packb(value, use_bin_type=True)
+    return data
+
+
+def read_document(buffer: Buffer) -> object:
+    """What :func:`pack_document` packed; lists come back as lists.
+
+    Raises:
+        MalformedHeader: it is not msgpack, or too long.
+    """
+    if len(buffer) > MAX_DOCUMENT_BYTES:
+        raise MalformedHeader(f"document is {len(buffer):,} bytes, limit {MAX_DOCUMENT_BYTES:,}")
+    try:
+        return msgpack.unpackb(buffer, raw=False, strict_map_key=True)
+    except (ValueError, msgpack.UnpackException, TypeError) as error:
+        raise MalformedHeader(f"document is not msgpack: {error!r:.200}") from None
