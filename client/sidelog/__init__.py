@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sidelog.connection import paused
 from sidelog.statistics import Statistics
-from sidelog.writer import SummaryWriter
+from sidelog.writer import GlobalSummaryWriter, SummaryWriter
 from sidelog_shared.errors import (
     ConfigError,
     DaemonStartError,
@@ -47,6 +47,7 @@ def __getattr__(name: str) -> object:
 __all__ = [
     "ConfigError",
     "DaemonStartError",
+    "GlobalSummaryWriter",
     "MissingExtra",
     "ProtocolError",
     "SidelogError",

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sidelog import ranks
 from sidelog.arrays import is_tensor
 from sidelog_shared.errors import ConfigError
-from sidelog_shared.limits import STEP_MAX, STEP_MIN
+from sidelog_shared.limits import STEP_MAX, STEP_MIN, STEP_NEXT, STEP_NONE
 
 _BIN_NAMES = ("tensorflow", "auto", "fd", "doane", "scott", "rice", "sturges", "sqrt")
 """numpy's, less ``"stone"``, which counts a million values hundreds of times."""
@@ -36,8 +36,20 @@ def check_step(step: object) -> int:
     return number
 
 
+class NextStep:
+    """In place of a step: the next of this run, kind and tag, which the daemon counts."""
+
+
 def optional_step(step: object) -> int | None:
-    return None if step is None else check_step(step)
+    if step is None:
+        return None
+    return STEP_NEXT if isinstance(step, NextStep) else check_step(step)
+
+
+def column_step(step: object) -> int:
+    """A step as it stands in a column of steps."""
+    checked = optional_step(step)
+    return STEP_NONE if checked is None else checked
 
 
 def wall_time_or_now(wall_time: object) -> float:
@@ -72,7 +84,17 @@ def check_words(name: str, text: object) -> str:
 
 
 def run_folder(given: object, *, comment: str, rank: int | Literal["auto"] | None, over_tcp: bool) -> str:
-    """Where a writer's run stands: an absolute path, or over tcp a name relative to the daemon's logdir."""
+    """Where a writer's run stands, as its user would say it; with the rank of a job.
+
+    Args:
+        given: what the user said; None or empty makes a name of date and host.
+        comment: ends that name.
+        rank: ``"auto"``, a number, or None for no folder of its own.
+        over_tcp: it is a name relative to the daemon's logdir.
+
+    Raises:
+        ConfigError: not a path, or no rank.
+    """
     if given is None or given == "":
         name = datetime.now().strftime("%b%d_%H-%M-%S") + "_" + socket.gethostname() + str(comment)
         folder = name if over_tcp else os.path.join("runs", name)
@@ -88,13 +110,16 @@ def run_folder(given: object, *, comment: str, rank: int | Literal["auto"] | Non
     elif rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 0):
         raise ConfigError(f"rank is {rank!r}, expected an integer of at least 0, None or 'auto'")
     folder = ranks.folder_of(folder, rank)
-    if not over_tcp:
-        folder = os.path.abspath(os.path.expanduser(folder))
     try:
         folder.encode()
     except UnicodeEncodeError as error:
         raise ConfigError(f"logdir {folder!r} cannot be written as UTF-8 ({error.reason})") from None
     return folder
+
+
+def absolute_folder(folder: str) -> str:
+    """The same wherever the process goes later."""
+    return os.path.abspath(os.path.expanduser(folder))
 
 
 def check_writable(folder: str) -> None:

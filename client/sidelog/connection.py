@@ -15,8 +15,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sidelog import launch, ranks
+from sidelog.calls import FlushRequest, RunEnd
 from sidelog.delivery import Delivery
-from sidelog.outbox import FlushRequest, Outbox, RunEnd
+from sidelog.outbox import Outbox
 from sidelog.pool import SlotPool
 from sidelog.runs import RunHandle
 from sidelog.sender import Sender
@@ -58,7 +59,9 @@ class Connection:
         self._lock = threading.Lock()
         self._wakeup = Wakeup()
         self.pool = SlotPool(settings.arena_bytes)
-        self.outbox = Outbox(self._wakeup.wake, pressure_bytes=settings.arena_bytes // 4)
+        self.outbox = Outbox(
+            self._wakeup.wake, pressure_bytes=settings.arena_bytes // 4, heavy_bytes=settings.heavy_bytes
+        )
         self.snapshotter = Snapshotter(self.pool)
         rank = ranks.detect()
         self.worker = Worker(
@@ -121,15 +124,15 @@ class Connection:
 
     # What callers wait for
 
-    def flush(self, runs: Iterable[RunHandle], *, pictures: bool, timeout_s: float, show_progress: bool) -> None:
-        """Wait until everything that was called before is settled.
+    def flush(self, runs: Iterable[RunHandle], *, everything: bool, timeout_s: float, show_progress: bool) -> None:
+        """Wait until the light records that were called before are settled, or everything is.
 
         Raises:
             TransportError: it is not, by the deadline; says what is outstanding and why.
             WriterError: the daemon refused one of ``runs``.
             ProtocolError: the daemon speaks another version.
         """
-        request = FlushRequest(pictures)
+        request = FlushRequest(everything)
         begun = time.monotonic()
         shown = begun
         self.outbox.put_fence(request)
@@ -148,9 +151,9 @@ class Connection:
             raise problem
         if request.error is not None:
             raise request.error
-        refused, self._refused = self.outbox.light_refused - self._refused, self.outbox.light_refused
+        refused, self._refused = self.outbox.refused - self._refused, self.outbox.refused
         if refused:
-            raise TransportError(f"{refused:,} calls were not taken because {self.where} was away for too long")
+            raise TransportError(f"{refused:,} calls were not taken because too many waited for {self.where}")
 
     def _too_late(self, waited_s: float) -> TransportError:
         pending = self.statistics().pending

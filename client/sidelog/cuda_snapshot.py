@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -290,29 +290,35 @@ class PendingScalar:
 
     The clone takes 512 bytes from the caching allocator, which does not synchronize. It needs no ``record_stream``
     for the stream that reads it: it is held until the host has the value.
+
+    Attributes:
+        value: once it was fetched; the clone is free then.
     """
 
-    __slots__ = ("ready", "tensor")
+    __slots__ = ("ready", "tensor", "value")
 
     def __init__(self, tensor: torch.Tensor) -> None:
-        self.tensor = tensor.detach().reshape(()).to(torch.float64, copy=True)
+        self.value: float | None = None
+        self.tensor: torch.Tensor | None = tensor.detach().reshape(()).to(torch.float64, copy=True)
         self.ready = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         self.ready.record(torch.cuda.current_stream(tensor.device))
 
 
 def fetch_scalars(pending: Sequence[PendingScalar]) -> list[float]:
     """The values, stacked on each device and fetched together. Waits for the device; for the sender thread."""
-    values = [0.0] * len(pending)
-    by_device: dict[torch.device, list[int]] = {}
-    for index, scalar in enumerate(pending):
-        scalar.ready.synchronize()
-        by_device.setdefault(scalar.tensor.device, []).append(index)
-    for device, indices in by_device.items():
-        for begin in range(0, len(indices), _FETCH_ROWS):
-            chosen = indices[begin : begin + _FETCH_ROWS]
-            for index, value in zip(chosen, _fetch(device, [pending[i].tensor for i in chosen]), strict=True):
-                values[index] = value
-    return values
+    by_device: dict[torch.device, list[tuple[PendingScalar, torch.Tensor]]] = {}
+    for scalar in pending:
+        tensor = scalar.tensor
+        if tensor is not None:
+            scalar.ready.synchronize()
+            by_device.setdefault(tensor.device, []).append((scalar, tensor))
+    for device, waiting in by_device.items():
+        for begin in range(0, len(waiting), _FETCH_ROWS):
+            chosen = waiting[begin : begin + _FETCH_ROWS]
+            for (scalar, _), value in zip(chosen, _fetch(device, [tensor for _, tensor in chosen]), strict=True):
+                scalar.value = value
+                scalar.tensor = None
+    return [cast("float", scalar.value) for scalar in pending]
 
 
 def _fetch(device: torch.device, scalars: list[torch.Tensor]) -> list[float]:

@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
 
+from sidelog.calls import Fence, FlushRequest, RunEnd
+from sidelog.heavy_lane import HeavyLane
 from sidelog.light_lane import LightLane
-from sidelog.outbox import Fence, FlushRequest, Outbox, RunEnd
+from sidelog.outbox import Outbox
 from sidelog.picture_lane import PictureLane
 from sidelog.runs import RunHandle
 from sidelog.statistics import NOT_IN_TIME, NOT_TAKEN, WITH_DAEMON, Statistics, Totals
@@ -43,6 +45,7 @@ class Phase(Enum):
     GONE = "gone"
 
 
+_OTHER = {Lane.HEAVY: Lane.PICTURE, Lane.PICTURE: Lane.HEAVY}
 _CONNECTED = (Phase.OPENING, Phase.LIVE, Phase.DRAINING, Phase.LEAVING)
 
 
@@ -69,14 +72,17 @@ class Delivery:
         self.failure: SidelogError | None = None
         self._totals = Totals()
         self._light = LightLane(outbox)
+        self._heavy = HeavyLane(outbox)
         self._pictures = PictureLane(outbox, self._totals, say)
         self._runs: dict[int, RunHandle] = {}
         self._unanswered: set[int] = set()
         self._instance = ""
         self._heard_troubles = 0
-        # What is to be sent, in order: protocol and light lane first, then the picture that has begun.
+        # What is to be sent, in order: protocol and light lane first, then in turn, message by message, the heavy
+        # record and the picture that have begun.
         self._urgent: deque[list[Buffer]] = deque()
-        self._picture: deque[list[Buffer]] = deque()
+        self._begun: dict[Lane, deque[list[Buffer]]] = {Lane.HEAVY: deque(), Lane.PICTURE: deque()}
+        self._turn = Lane.PICTURE
         self._flushes: list[FlushRequest] = []
         self._ends: list[RunEnd] = []
 
@@ -91,7 +97,7 @@ class Delivery:
         """Let the daemon let go of the runs that ended and whose records have all settled."""
         if self.phase is not Phase.LIVE:
             return
-        for end in [end for end in self._ends if self._is_settled(end, pictures=True)]:
+        for end in [end for end in self._ends if self._is_settled(end, everything=True)]:
             self._ends.remove(end)
             del self._runs[end.run.id]
             if not end.run.refused:
@@ -115,16 +121,17 @@ class Delivery:
         self.epoch += 1
         self.phase = Phase.GREETING
         self._urgent.clear()
-        self._picture.clear()
+        self._give_up_begun()
         self._unanswered.clear()
         self._light.rewind()
+        self._heavy.rewind()
         self.say_hello()
 
     def say_hello(self) -> None:
         """Say HELLO, or say it again when nobody answered."""
         next_seq = {
             Lane.LIGHT: self._light.settled_through + 1,
-            Lane.HEAVY: 1,
+            Lane.HEAVY: self._heavy.settled_through + 1,
             Lane.PICTURE: self._pictures.first_unsettled,
         }
         self._urgent.append(requests.Hello(self._worker, next_seq=next_seq).frames(self.epoch))
@@ -172,7 +179,7 @@ class Delivery:
                     self.disconnected()
             case replies.Draining():
                 # FLUSH is the last word of this epoch: the daemon knows then that nothing more is under way.
-                self._picture.clear()
+                self._give_up_begun()
                 self._urgent.append(requests.Flush().frames(self.epoch))
                 self.phase = Phase.DRAINING
             case replies.Goodbye():
@@ -228,6 +235,7 @@ class Delivery:
 
     def _learn(self, status: replies.Status) -> None:
         self._light.settle(status.lanes[Lane.LIGHT].settled)
+        self._heavy.settle(status.lanes[Lane.HEAVY].settled)
         self._pictures.apply(status.lanes[Lane.PICTURE])
         self._totals.update(status)
         for trouble in status.troubles:
@@ -242,6 +250,7 @@ class Delivery:
         """Take what was called out of the outbox, as far as memory allows."""
         while (fence := self._light.collect()) is not None:
             self._keep(fence)
+        self._heavy.collect()
         self._pass_fences()
 
     def peek(self) -> list[Buffer] | None:
@@ -254,13 +263,32 @@ class Delivery:
         self._urgent.extend(self._light.next_messages(self.epoch) or self._flush_message())
         if self._urgent:
             return self._urgent[0]
-        if not self._picture:
-            self._picture.extend(self._pictures.next_messages(self._runs, self.epoch))
-        return self._picture[0] if self._picture else None
+        for lane in (self._turn, _OTHER[self._turn]):
+            messages = self._begun[lane]
+            if not messages:
+                messages.extend(self._begin(lane))
+            if messages:
+                self._turn = lane
+                return messages[0]
+        return None
 
     def sent(self) -> None:
         """The message that ``peek`` gave was taken by the socket."""
-        (self._urgent or self._picture).popleft()
+        if self._urgent:
+            self._urgent.popleft()
+        else:
+            self._begun[self._turn].popleft()
+            self._turn = _OTHER[self._turn]
+
+    def _begin(self, lane: Lane) -> list[list[Buffer]]:
+        if lane is Lane.HEAVY:
+            return self._heavy.next_messages(self.epoch)
+        return self._pictures.next_messages(self._runs, self.epoch)
+
+    def _give_up_begun(self) -> None:
+        """The rest of what has begun is not sent in this epoch."""
+        for messages in self._begun.values():
+            messages.clear()
 
     def _flush_message(self) -> list[list[Buffer]]:
         """The light lane is sent: ask the daemon, once per request, not to wait for more before it writes."""
@@ -280,17 +308,20 @@ class Delivery:
 
     def _pass_fences(self) -> None:
         """Do what was to be done once something is settled."""
-        for request in [one for one in self._flushes if self._is_settled(one, pictures=one.pictures)]:
+        for request in [one for one in self._flushes if self._is_settled(one, everything=one.everything)]:
             self._flushes.remove(request)
             request.done.set()
         self._close_runs()
 
-    def _is_settled(self, fence: Fence, *, pictures: bool) -> bool:
-        """Whether everything before it is."""
+    def _is_settled(self, fence: Fence, *, everything: bool) -> bool:
+        """Whether the light records before it are, or everything is."""
         if self._light.settled_through < fence.light_target:
             return False
-        unsettled = self._pictures.first_unsettled_ordinal if pictures else None
-        return unsettled is None or unsettled > fence.picture_target
+        if not everything:
+            return True
+        unsettled = self._pictures.first_unsettled_ordinal
+        pictures_are = unsettled is None or unsettled > fence.picture_target
+        return pictures_are and self._heavy.settled_through >= fence.heavy_target
 
     def fail_flushes(self, error: SidelogError) -> None:
         """Answer those who wait: it cannot be done."""
@@ -302,6 +333,7 @@ class Delivery:
         """The connection ends: what is left is lost, its memory is free, and who waits is told."""
         for fence in self._light.abandon():
             self._keep(fence)
+        self._heavy.abandon()
         self._pictures.abandon()
         self.fail_flushes(error)
 
@@ -310,8 +342,8 @@ class Delivery:
     @property
     def pending(self) -> int:
         """Records that were called and have not settled."""
-        waiting = self._outbox.light_count + self._outbox.picture_count
-        return waiting + self._light.pending + self._pictures.under_way
+        waiting = self._outbox.light_count + self._outbox.heavy_count + self._outbox.picture_count
+        return waiting + self._light.pending + self._heavy.pending + self._pictures.under_way
 
     @property
     def busy(self) -> bool:
@@ -326,8 +358,8 @@ class Delivery:
     def statistics(self) -> Statistics:
         dropped_here = self._outbox.drops()
         lost = self._pictures.lost.copy()
-        lost[NOT_IN_TIME] += self._light.lost
-        lost[NOT_TAKEN] += self._outbox.light_refused
+        lost[NOT_IN_TIME] += self._light.lost + self._heavy.lost
+        lost[NOT_TAKEN] += self._outbox.refused
         lost[WITH_DAEMON] += self._totals[End.LOST]
         return Statistics(
             written=self._totals[End.WRITTEN],

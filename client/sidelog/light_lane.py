@@ -1,4 +1,4 @@
-"""The light lane: reliable records, numbered, batched, and kept until the daemon says that they are settled."""
+"""The light lane: small reliable records, numbered, batched, and kept until the daemon says that they are settled."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from sidelog.outbox import Fence, LightCall, Outbox, ScalarCall, TextCall
+from sidelog.calls import Fence, LightCall, RecordCall, ScalarCall
+from sidelog.outbox import Outbox
 from sidelog_shared import requests
-from sidelog_shared.dtypes import UINT8
 from sidelog_shared.intervals import IntervalSet
-from sidelog_shared.limits import KIB, MIB, PART_BYTES
-from sidelog_shared.records import Buffer, BufferSpec, Kind, Lane, Record, ScalarColumns, Series
+from sidelog_shared.limits import KIB, MIB
+from sidelog_shared.records import Buffer, Lane, ScalarColumns, Series
 
 if TYPE_CHECKING:
     from sidelog.cuda_snapshot import PendingScalar
@@ -41,7 +41,7 @@ class _Batch:
 
 
 class LightLane:
-    """Scalars and texts between the outbox and the event files.
+    """Scalars, texts and the like between the outbox and the event files.
 
     Args:
         outbox: what was called.
@@ -82,10 +82,10 @@ class LightLane:
                 other.light_target = self._last
                 return other
             if other is not None:
-                self._add_text(other)
+                self._add_record(other)
         return None
 
-    def _collect_scalars(self) -> TextCall | Fence | None:
+    def _collect_scalars(self) -> RecordCall | Fence | None:
         """Make one batch of the scalars at the head of the queue; returns what ended it, if that is no scalar.
 
         A training may log tens of thousands of scalars a second, and for each this thread would take the interpreter
@@ -106,7 +106,7 @@ class LightLane:
         light.extendleft(reversed(calls[len(rows) + (other is not None) :]))
         if rows:
             self._add_scalars(rows)
-        return cast("TextCall | Fence | None", other)
+        return cast("RecordCall | Fence | None", other)
 
     def _add_scalars(self, rows: list[ScalarCall]) -> None:
         series, steps, wall_times, values = zip(*rows, strict=True)
@@ -123,21 +123,9 @@ class LightLane:
         )
         self._add(requests.Scalars(columns), len(rows), 28 * len(rows) + 64 * len(table))
 
-    def _add_text(self, call: TextCall) -> None:
-        size = len(call.payload)
-        record = Record(
-            lane=Lane.LIGHT,
-            seq=self._last + 1,
-            run=call.run,
-            kind=Kind.TEXT,
-            tag=call.tag,
-            step=call.step,
-            wall_time=call.wall_time,
-            options={},
-            specs=(BufferSpec(UINT8, (size,), storage="parts" if size > PART_BYTES else "frame"),),
-            buffers=(call.payload,),
-        )
-        self._add(requests.RecordMessage(record), 1, size + 256)
+    def _add_record(self, call: RecordCall) -> None:
+        record = call.record(Lane.LIGHT, self._last + 1)
+        self._add(requests.RecordMessage(record), 1, call.nbytes + 256)
 
     def _add(self, message: requests.Scalars | requests.RecordMessage, count: int, nbytes: int) -> None:
         self._batches.append(_Batch(message, self._last + 1, self._last + count, nbytes))

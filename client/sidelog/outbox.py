@@ -1,10 +1,11 @@
 """The outbox: what was called and not yet sent. Calling threads put, the sender thread takes.
 
-Two queues, each bounded, each with one policy:
+Three queues, each bounded, each with one policy:
 
-* ``light`` (scalars and texts, reliable): bounded in items. Full means that the daemon has been away for long and
-  the sender holds all that it may; the newest call is not taken, counted, warned of once, and an error at
-  ``flush()`` and ``close()``.
+* ``light`` (scalars, texts and other small records, reliable): bounded in items.
+* ``heavy`` (audio, video, meshes and the like, reliable): bounded in bytes, those that the sender keeps until they have
+  settled included. Full, of either, means that the daemon has been away for long, or is slow; the newest call is not
+  taken, counted, warned of once, and an error at ``flush()`` and ``close()``.
 * ``pictures`` (best effort): bounded in bytes by the snapshot memory. Full: the oldest unsent picture of the same
   run and tag goes; where there is none, the oldest unsent of any tag; where there is none, the new one. Counted.
 """
@@ -14,101 +15,13 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
 
-from sidelog.runs import RunHandle
-from sidelog.snapshot import Snapshot
-from sidelog_shared.errors import SidelogError
-from sidelog_shared.records import Kind, Series
-
-if TYPE_CHECKING:
-    from sidelog.cuda_snapshot import PendingScalar
+from sidelog.calls import Fence, LightCall, RecordCall, ScalarCall
 
 MAX_LIGHT_ITEMS = 200_000
 """About 40 MB of waiting calls."""
 MAX_PICTURES = 1024
 """Waiting pictures; however small they are."""
-
-ScalarCall: TypeAlias = "tuple[Series, int, float, float | PendingScalar]"
-"""series, step (``limits.STEP_NONE`` for none), wall time, value (which may still be on a device)."""
-
-
-@dataclass(frozen=True, slots=True)
-class TextCall:
-    """One ``add_text``; ``payload`` is UTF-8."""
-
-    run: int
-    tag: str
-    step: int | None
-    wall_time: float
-    payload: bytes
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class Fence:
-    """A place in the queue: something is to happen once everything before it is settled.
-
-    Attributes:
-        light_target: number of the newest light record before it.
-        picture_target: ordinal of the newest picture before it, if none is dropped.
-    """
-
-    light_target: int = 0
-    picture_target: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class FlushRequest(Fence):
-    """A caller waits.
-
-    Attributes:
-        pictures: whether pictures count too.
-        done: set when it is so, or when it cannot be.
-        error: why it cannot be.
-        asked: the daemon was asked to write at once.
-    """
-
-    pictures: bool
-    done: threading.Event = field(default_factory=threading.Event)
-    error: SidelogError | None = None
-    asked: bool = False
-
-    def fail(self, error: SidelogError) -> None:
-        self.error = error
-        self.done.set()
-
-
-@dataclass(slots=True, eq=False)
-class RunEnd(Fence):
-    """The last writer of a run has closed: the daemon may let go of it."""
-
-    run: RunHandle
-
-
-LightCall: TypeAlias = "ScalarCall | TextCall | Fence"
-
-
-@dataclass(slots=True, eq=False)
-class PictureCall:
-    """One picture or histogram with its snapshots.
-
-    Attributes:
-        ordinal: counts the pictures that the sender takes, from 1; 0 while this one waits.
-    """
-
-    run: int
-    kind: Kind
-    tag: str
-    step: int | None
-    wall_time: float
-    options: dict[str, object]
-    snapshots: tuple[Snapshot, ...]
-    ordinal: int = 0
-
-    @property
-    def nbytes(self) -> int:
-        return sum([snapshot.spec.nbytes for snapshot in self.snapshots])
 
 
 class Outbox:
@@ -117,33 +30,38 @@ class Outbox:
     Args:
         wake: wakes the sender; called only when its next look would come too late.
         pressure_bytes: when about so many bytes of pictures wait, the sender's next look would come too late.
+        heavy_bytes: bytes of heavy records that may be held.
 
     Attributes:
         light: the light queue; ``add_scalar`` appends to it directly.
         dormant: the sender looks seldom, and must be woken.
-        light_refused: calls that were not taken because the light queue was full.
+        refused: calls that were not taken because the light or the heavy queue was full.
         dropped: pictures dropped here, by tag.
     """
 
-    def __init__(self, wake: Callable[[], None], pressure_bytes: int) -> None:
+    def __init__(self, wake: Callable[[], None], *, pressure_bytes: int, heavy_bytes: int) -> None:
         self.light: deque[LightCall] = deque()
         self.dormant = False
-        self.light_refused = 0
+        self.refused = 0
         self.dropped: Counter[str] = Counter()
         self._wake = wake
         self._pressure_bytes = pressure_bytes
-        self._pictures: deque[PictureCall] = deque()
+        self._heavy: deque[RecordCall] = deque()
+        self._heavy_budget_bytes = heavy_bytes
+        self._heavy_held_bytes = 0
+        self._heavy_put = 0
+        self._pictures: deque[RecordCall] = deque()
         self._taken = 0
         self._fences = 0
         self._lock = threading.Lock()
 
     # Calling threads
 
-    def put_light(self, call: ScalarCall | TextCall) -> bool:
+    def put_light(self, call: ScalarCall | RecordCall) -> bool:
         """Queue a call; False when it was not taken because the queue is full."""
         if len(self.light) >= MAX_LIGHT_ITEMS:
             with self._lock:
-                self.light_refused += 1
+                self.refused += 1
             return False
         self.light.append(call)
         if self.dormant:
@@ -154,12 +72,29 @@ class Outbox:
     def put_fence(self, fence: Fence) -> None:
         """Queue a fence behind all that this thread has called; there is always room for it."""
         with self._lock:
+            fence.heavy_target = self._heavy_put
             fence.picture_target = self._taken + len(self._pictures)
             self._fences += 1
             self.light.append(fence)
         self._wake()
 
-    def put_picture(self, call: PictureCall) -> None:
+    def reserve_heavy(self, nbytes: int) -> bool:
+        """Make room for a heavy record; False, and counted, when there is none. ``put_heavy`` must follow."""
+        with self._lock:
+            if self._heavy_held_bytes + nbytes > self._heavy_budget_bytes:
+                self.refused += 1
+                return False
+            self._heavy_held_bytes += nbytes
+            return True
+
+    def put_heavy(self, call: RecordCall) -> None:
+        """Queue a heavy record for which there is room."""
+        with self._lock:
+            self._heavy_put += 1
+            self._heavy.append(call)
+        self._wake()
+
+    def put_picture(self, call: RecordCall) -> None:
         """Queue a picture. Takes no lock unless the queue is full."""
         waiting = len(self._pictures)
         if waiting >= MAX_PICTURES:
@@ -183,13 +118,13 @@ class Outbox:
             self.dropped[tag] += 1
         self._wake()
 
-    def _victim(self, run: int, tag: str) -> PictureCall:
+    def _victim(self, run: int, tag: str) -> RecordCall:
         for call in list(self._pictures):  # a copy: other threads append meanwhile
             if call.tag == tag and call.run == run:
                 return call
         return self._pictures[0]
 
-    def _drop(self, call: PictureCall) -> None:
+    def _drop(self, call: RecordCall) -> None:
         self._pictures.remove(call)
         self.dropped[call.tag] += 1
         for snapshot in call.snapshots:
@@ -202,7 +137,7 @@ class Outbox:
         with self._lock:
             return self.dropped.copy()
 
-    def take_picture(self) -> PictureCall | None:
+    def take_picture(self) -> RecordCall | None:
         """The oldest picture that waits; gets its ordinal."""
         with self._lock:
             if not self._pictures:
@@ -211,6 +146,25 @@ class Outbox:
             self._taken += 1
             call.ordinal = self._taken
             return call
+
+    def take_heavy(self) -> RecordCall | None:
+        """The oldest heavy record that waits; the n-th that is taken is number n of its lane."""
+        with self._lock:
+            return self._heavy.popleft() if self._heavy else None
+
+    def free_heavy(self, nbytes: int) -> None:
+        """Heavy records have settled: there is room again."""
+        with self._lock:
+            self._heavy_held_bytes -= nbytes
+
+    @property
+    def heavy_count(self) -> int:
+        return len(self._heavy)
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether anything waits, fences included."""
+        return bool(self.light or self._heavy or self._pictures)
 
     def fence_passed(self) -> None:
         """A fence was taken off the queue."""

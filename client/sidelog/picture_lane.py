@@ -7,21 +7,22 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sidelog.outbox import Outbox, PictureCall
+from sidelog.calls import RecordCall
+from sidelog.outbox import Outbox
 from sidelog.runs import RunHandle
 from sidelog.snapshot import Snapshot
 from sidelog.statistics import NOT_IN_TIME, RUN_REFUSED, TOO_LARGE, WITH_DAEMON, Totals
 from sidelog_shared import requests
 from sidelog_shared.intervals import IntervalSet
-from sidelog_shared.limits import MAX_PICTURE_RANGES, MIB, PART_BYTES
-from sidelog_shared.records import Buffer, BufferSpec, End, Lane, LaneState, Record, RunMarks
+from sidelog_shared.limits import MAX_PICTURE_RANGES, MIB
+from sidelog_shared.records import Buffer, End, Lane, LaneState, RunMarks
 
 
 @dataclass(slots=True)
 class _Flight:
     """A picture that was sent and has not settled; without snapshots once the daemon has taken them over."""
 
-    call: PictureCall
+    call: RecordCall
     snapshots: tuple[Snapshot, ...]
 
 
@@ -76,32 +77,20 @@ class PictureLane:
             if call is None:
                 break
             run = runs.get(call.run)
-            size = sum(snapshot.spec.nbytes for snapshot in call.snapshots)
+            size = call.nbytes
             if run is None or run.refused:
                 self._give_up(call, RUN_REFUSED)
             elif size > self.max_record_bytes:
                 self._give_up(call, TOO_LARGE)
                 self._say(f"{call.tag!r} is {size:,} bytes, the daemon takes {self.max_record_bytes:,}: not logged")
             else:
-                return self._begin(call, in_parts=size > PART_BYTES, epoch=epoch)
+                return self._begin(call, epoch)
         return []
 
-    def _begin(self, call: PictureCall, *, in_parts: bool, epoch: int) -> list[list[Buffer]]:
+    def _begin(self, call: RecordCall, epoch: int) -> list[list[Buffer]]:
         self._last += 1
         self._flights[self._last] = _Flight(call, call.snapshots)
-        storage = "parts" if in_parts else "frame"
-        record = Record(
-            lane=Lane.PICTURE,
-            seq=self._last,
-            run=call.run,
-            kind=call.kind,
-            tag=call.tag,
-            step=call.step,
-            wall_time=call.wall_time,
-            options=call.options,
-            specs=tuple(BufferSpec(one.spec.dtype, one.spec.shape, storage) for one in call.snapshots),
-            buffers=tuple(snapshot.data() for snapshot in call.snapshots),
-        )
+        record = call.record(Lane.PICTURE, self._last)
         return [requests.RecordMessage(record).frames(epoch), *requests.part_messages(record, epoch)]
 
     def apply(self, state: LaneState) -> None:
@@ -144,7 +133,7 @@ class PictureLane:
         while (call := self._outbox.take_picture()) is not None:
             self._give_up(call, NOT_IN_TIME)
 
-    def _give_up(self, call: PictureCall, cause: str) -> None:
+    def _give_up(self, call: RecordCall, cause: str) -> None:
         """A picture that was never sent."""
         self.lost[cause] += 1
         for snapshot in call.snapshots:

@@ -9,22 +9,27 @@ import math
 import os
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sidelog.arguments import check_step, check_words, optional_step, wall_time_or_now
+from sidelog.arguments import check_words, column_step, optional_step, wall_time_or_now
 from sidelog.arrays import Array, as_array, describe, dtype_of
+from sidelog.calls import RecordCall, ScalarCall
 from sidelog.connection import Connection
-from sidelog.outbox import MAX_LIGHT_ITEMS, PictureCall, ScalarCall, TextCall
+from sidelog.outbox import MAX_LIGHT_ITEMS
 from sidelog.pictures import Selection
 from sidelog.plans import Plans
 from sidelog.pool import size_class
 from sidelog.runs import RunHandle
-from sidelog.snapshot import Snapshot
+from sidelog.snapshot import Snapshot, kept, kept_bytes
 from sidelog_shared.errors import SnapshotError
-from sidelog_shared.limits import MIB, STEP_MAX, STEP_MIN, STEP_NONE
+from sidelog_shared.limits import MIB, STEP_MAX, STEP_MIN
 from sidelog_shared.names import check_tag
-from sidelog_shared.records import BufferSpec, Kind, Series
+from sidelog_shared.records import BufferSpec, Kind, ScalarForm, Series
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_SERIES = 100_000
 """Tags that are remembered as good. A tag with a step in it would be a new one each time."""
@@ -48,7 +53,7 @@ class Recorder:
         self._subruns: dict[str, RunHandle] = {}
         # One object per series: the sender numbers series by identity.
         self._series: dict[str, Series] = {}
-        self._described: dict[tuple[str, str, str], Series] = {}
+        self._described: dict[tuple[str, str, str, ScalarForm], Series] = {}
         self._in_subruns: dict[tuple[str, str], Series] = {}
         self._plans = Plans()
 
@@ -57,19 +62,26 @@ class Recorder:
         return [self._run, *self._subruns.values()]
 
     def add_scalar(
-        self, tag: str, value: object, global_step: object, walltime: object, display_name: str, description: str
+        self,
+        tag: str,
+        value: object,
+        global_step: object,
+        walltime: object,
+        display_name: str,
+        description: str,
+        form: ScalarForm = ScalarForm.SIMPLE,
     ) -> None:
         try:
             series = self._series[tag]
         except (KeyError, TypeError):
             series = self._new_series(tag)
-        if display_name or description:
+        if display_name or description or form:
             words = check_words("display_name", display_name), check_words("summary_description", description)
-            series = self._described.setdefault((tag, *words), Series(series.run, tag, *words))
+            series = self._described.setdefault((tag, *words, form), Series(series.run, tag, *words, form))
         if type(global_step) is int and STEP_MIN <= global_step <= STEP_MAX:
             step = global_step
         else:
-            step = STEP_NONE if global_step is None else check_step(global_step)
+            step = column_step(global_step)
         wall_time = time.time() if walltime is None else wall_time_or_now(walltime)
         outbox = self._outbox
         if type(value) is float:
@@ -83,23 +95,87 @@ class Recorder:
         else:
             outbox.light.append(call)
 
-    def add_scalars(self, main_tag: str, values: dict[str, object], global_step: object, walltime: object) -> None:
-        step = STEP_NONE if global_step is None else check_step(global_step)
-        wall_time = wall_time_or_now(walltime)
+    def add_scalars(self, main_tag: str, values: dict[str, object], step: int, wall_time: float) -> list[ScalarCall]:
+        """Log numbers into a sub-run each; returns the calls, in the order of ``values``, less those with no value."""
         # All are checked before the first is queued.
         calls = [_scalar(self._subrun_series(main_tag, key), step, wall_time, value) for key, value in values.items()]
-        for call in calls:
-            if call is None:
-                self._outbox.count_drop(main_tag)
-            else:
-                self.put_light(call)
+        return self._put_scalars(main_tag, calls)
 
-    def put_light(self, call: ScalarCall | TextCall) -> None:
+    def add_hparams(self, name: str, document: bytes, metrics: dict[str, object], step: int, wall_time: float) -> None:
+        """Log hyperparameters and what came of them into a sub-run, and close it."""
+        run = self.connection.open_run(self._path_of(name))
+        try:
+            calls = [_scalar(Series(run.id, check_tag(tag)), step, wall_time, metrics[tag]) for tag in metrics]
+            self._put(RecordCall(run.id, Kind.HPARAMS, "hparams", None, wall_time, {}, (kept_bytes(document),)))
+            self._put_scalars(name, calls)
+        finally:
+            self.connection.close_run(run)
+
+    def _put_scalars(self, tag: str, calls: Sequence[ScalarCall | None]) -> list[ScalarCall]:
+        taken = [call for call in calls if call is not None]
+        for call in taken:
+            self._put(call)
+        for _ in range(len(calls) - len(taken)):
+            self._outbox.count_drop(tag)
+        return taken
+
+    def _put(self, call: ScalarCall | RecordCall) -> None:
         self._outbox.put_light(call)
 
-    @property
-    def run_id(self) -> int:
-        return self._run.id
+    def add_light(
+        self,
+        kind: Kind,
+        tag: str,
+        step: int | None,
+        wall_time: float,
+        options: dict[str, object],
+        snapshots: tuple[Snapshot, ...],
+    ) -> None:
+        """Log a small record that is never dropped."""
+        self._put(RecordCall(self._run.id, kind, tag, step, wall_time, options, snapshots))
+
+    def add_heavy(
+        self,
+        kind: Kind,
+        tag: str,
+        step: int | None,
+        wall_time: float,
+        options: dict[str, object],
+        contents: Sequence[Array | bytes],
+    ) -> None:
+        """Log a large record that is never dropped: it is kept until it is written.
+
+        Args:
+            contents: tensors, which are copied, and documents.
+        """
+        if any(not isinstance(one, (bytes, np.ndarray)) and one.is_cuda and _is_capturing(one) for one in contents):
+            self._outbox.count_drop(tag)
+            return
+        nbytes = sum(len(one) if isinstance(one, bytes) else _nbytes(one) for one in contents)
+        if not self._outbox.reserve_heavy(nbytes):
+            return
+        try:
+            copies = [kept_bytes(one) if isinstance(one, bytes) else self._snapshotter.copy(one) for one in contents]
+        except BaseException:  # no memory, or a device that failed
+            self._outbox.free_heavy(nbytes)
+            raise
+        self._outbox.put_heavy(RecordCall(self._run.id, kind, tag, step, wall_time, options, tuple(copies)))
+
+    def add_boxes(
+        self,
+        tag: str,
+        arrays: Sequence[Array],
+        step: int | None,
+        wall_time: float,
+        options: dict[str, object],
+    ) -> None:
+        """Log a picture with boxes: the picture is copied like any other."""
+        image, boxes = arrays
+        snapshot = self._snapshot(tag, [image], tuple(image.shape), owned=False)
+        if snapshot is None:
+            return
+        snapshots = (snapshot, self._snapshotter.copy(boxes))
+        self._outbox.put_picture(RecordCall(self._run.id, Kind.BOXES, tag, step, wall_time, options, snapshots))
 
     def add_planned(self, call: tuple[object, ...], value: object, global_step: object, walltime: object) -> bool:
         """Log a picture as the last one of the same call was; False when this one is different."""
@@ -114,7 +190,7 @@ class Recorder:
                 self._outbox.count_drop(tag)
                 return True
         self._outbox.put_picture(
-            PictureCall(self._run.id, Kind.PICTURE, tag, step, wall_time, plan.options, (snapshot,))
+            RecordCall(self._run.id, Kind.PICTURE, tag, step, wall_time, plan.options, (snapshot,))
         )
         return True
 
@@ -130,9 +206,7 @@ class Recorder:
         self._plans.remember(call, value, selection, spec, options)
         snapshot = self._snapshot(tag, selection.arrays, selection.shape, owned=selection.owned)
         if snapshot is not None:
-            self._outbox.put_picture(
-                PictureCall(self._run.id, Kind.PICTURE, tag, step, wall_time, options, (snapshot,))
-            )
+            self._outbox.put_picture(RecordCall(self._run.id, Kind.PICTURE, tag, step, wall_time, options, (snapshot,)))
 
     def add_histogram(
         self,
@@ -149,8 +223,8 @@ class Recorder:
         snapshot = self._snapshot(tag, [values], (math.prod(values.shape),), owned=False)
         if snapshot is None:
             return
-        snapshots = (snapshot,) if edges is None else (snapshot, self._snapshotter.keep(edges))
-        self._outbox.put_picture(PictureCall(self._run.id, Kind.HISTOGRAM, tag, step, wall_time, options, snapshots))
+        snapshots = (snapshot,) if edges is None else (snapshot, kept(edges))
+        self._outbox.put_picture(RecordCall(self._run.id, Kind.HISTOGRAM, tag, step, wall_time, options, snapshots))
 
     def _snapshot(self, tag: str, arrays: Sequence[Array], shape: tuple[int, ...], *, owned: bool) -> Snapshot | None:
         """Copy what is selected; None when there is no memory for it, which is counted."""
@@ -192,10 +266,23 @@ class Recorder:
     def _subrun(self, name: str) -> RunHandle:
         run = self._subruns.get(name)
         if run is None:
-            if ".." in name.split("/"):
-                raise ValueError(f"{name!r} leaves the run's folder, expected no '..' in it")
-            run = self._subruns[name] = self.connection.open_run(os.path.join(self._logdir, name.lstrip("/")))
+            run = self._subruns[name] = self.connection.open_run(self._path_of(name))
         return run
+
+    def _path_of(self, name: str) -> str:
+        if ".." in name.split("/"):
+            raise ValueError(f"{name!r} leaves the run's folder, expected no '..' in it")
+        return os.path.join(self._logdir, name.lstrip("/"))
+
+
+def _nbytes(array: Array) -> int:
+    return math.prod(array.shape) * dtype_of(array).itemsize
+
+
+def _is_capturing(tensor: torch.Tensor) -> bool:
+    from sidelog.torch_grid import is_capturing
+
+    return is_capturing(tensor.device)
 
 
 def _scalar(series: Series, step: int, wall_time: float, value: object) -> ScalarCall | None:

@@ -230,7 +230,7 @@ class Sender:
             timeout_s = TICK_S
         else:
             self._outbox.dormant = True
-            timeout_s = TICK_S if self._outbox.light or self._outbox.picture_count else DORMANT_S
+            timeout_s = TICK_S if self._outbox.has_calls else DORMANT_S
         poller.poll(max(1, round(timeout_s * 1000)))
         self._outbox.dormant = False
         self._wakeup.clear()
@@ -239,7 +239,7 @@ class Sender:
         with self._paused, self._lock:
             self._receive()
             self._delivery.collect()
-            if self._outbox.light_refused:
+            if self._outbox.refused:
                 self._say(
                     "calls are not taken any more, too many wait for a daemon that is away: flush() says how many"
                 )

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from sidelog.arrays import Array, dtype_of, shape_of
 from sidelog.pool import Slot, SlotPool
+from sidelog_shared.dtypes import UINT8
 from sidelog_shared.records import BufferSpec
 
 if TYPE_CHECKING:
@@ -135,9 +136,37 @@ class Snapshotter:
         spec = BufferSpec(dtype_of(arrays[0]), shape)
         return BorrowedSnapshot(spec, raw_bytes(arrays[0]), self._pool) if self._pool.charge(spec.nbytes) else None
 
-    def keep(self, array: Array) -> Snapshot:
-        """The same for a small one, such as the edges of bins, which is not charged."""
-        return BorrowedSnapshot(BufferSpec(dtype_of(array), shape_of(array)), raw_bytes(array), None)
+    def copy(self, array: Array) -> Snapshot:
+        """Copy one array into memory of its own, outside the pool: for records that are kept until they are written.
+
+        A CUDA tensor is fetched by the sender where the staging ring has room, else at once.
+        """
+        if not isinstance(array, np.ndarray):
+            if array.device.type == "cuda" and (snapshot := self.take([array], shape_of(array))) is not None:
+                return snapshot
+            array = array.detach().cpu()
+        slot = Slot(BufferSpec(dtype_of(array), shape_of(array)).nbytes)
+        copy_into(slot, [array], slot.array.nbytes)
+        return BorrowedSnapshot(BufferSpec(dtype_of(array), shape_of(array)), memoryview(slot.array), None)  # type: ignore[arg-type]  # arrays are buffers
+
+
+def kept(array: Array) -> Snapshot:
+    """A C-contiguous array in CPU memory that nobody else changes, such as the edges of bins."""
+    return BorrowedSnapshot(BufferSpec(dtype_of(array), shape_of(array)), raw_bytes(array), None)
+
+
+def kept_bytes(data: bytes) -> Snapshot:
+    """A text or a document."""
+    return BorrowedSnapshot(BufferSpec(UINT8, (len(data),)), memoryview(data), None)
+
+
+def owned(snapshot: Snapshot) -> Snapshot:
+    """The same in memory outside the pool; may wait for a device."""
+    if isinstance(snapshot, BorrowedSnapshot):
+        return snapshot
+    copy = BorrowedSnapshot(snapshot.spec, memoryview(bytes(snapshot.data())), None)
+    snapshot.release()
+    return copy
 
 
 def raw_bytes(array: Array) -> memoryview:

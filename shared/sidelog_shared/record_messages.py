@@ -107,7 +107,8 @@ def _read_series(path: str, row: object) -> Series:
         raise MalformedHeader(f"{path}[4] is {form!r:.80}, expected one of {[int(known) for known in ScalarForm]}")
     if not all(isinstance(text, str) and len(text) <= MAX_TAG_BYTES * 4 for text in extra):
         raise MalformedHeader(f"{path}[2:] is {extra!r:.80}, expected two strings")
-    return Series(row[0], tag, *(extra or ("", "")), ScalarForm(form))
+    display_name, description = extra or ("", "")
+    return Series(row[0], tag, display_name, description, ScalarForm(form))
 
 
 @dataclass(frozen=True, slots=True)

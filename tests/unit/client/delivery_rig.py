@@ -11,9 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sidelog.calls import FlushRequest, RecordCall, RunEnd
 from sidelog.delivery import Delivery, Phase
-from sidelog.outbox import FlushRequest, Outbox, PictureCall, RunEnd, TextCall
+from sidelog.outbox import Outbox
 from sidelog.runs import RunHandle
+from sidelog.snapshot import kept_bytes
 from sidelog.statistics import Statistics
 from sidelog_daemon.actions import (
     Action,
@@ -215,7 +217,7 @@ class Rig:
     def __init__(self) -> None:
         self.disk = Disk()
         self.daemon = MemoryDaemon(self.disk, 1)
-        self.outbox = Outbox(wake=lambda: None, pressure_bytes=1 << 40)
+        self.outbox = Outbox(wake=lambda: None, pressure_bytes=1 << 40, heavy_bytes=4 * MIB)
         self.said: list[str] = []
         self.delivery = Delivery(WORKER, self.outbox, say=self.said.append)
         self.requests: deque[Frames] = deque()
@@ -238,17 +240,17 @@ class Rig:
         assert self.outbox.put_light((Series(run, tag), 0, 0.0, float(value)))
 
     def text(self, tag: str = "note", *, run: int = 1, payload: bytes = b"text") -> None:
-        assert self.outbox.put_light(TextCall(run, tag, 0, 0.0, payload))
+        assert self.outbox.put_light(RecordCall(run, Kind.TEXT, tag, 0, 0.0, {}, (kept_bytes(payload),)))
 
     def picture(self, tag: str = "map", *, run: int = 1, nbytes: int = 4) -> Memory:
         memory = Memory(nbytes)
         self.memories.append(memory)
         options: dict[str, object] = {"recipe": {"layout": "grid"}}
-        self.outbox.put_picture(PictureCall(run, Kind.PICTURE, tag, 0, 0.0, options, (memory,)))
+        self.outbox.put_picture(RecordCall(run, Kind.PICTURE, tag, 0, 0.0, options, (memory,)))
         return memory
 
-    def flush(self, *, pictures: bool = False) -> FlushRequest:
-        request = FlushRequest(pictures)
+    def flush(self, *, everything: bool = False) -> FlushRequest:
+        request = FlushRequest(everything)
         self.outbox.put_fence(request)
         return request
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sidelog import SummaryWriter
-from sidelog.outbox import LightCall, Outbox, PictureCall
+from sidelog.calls import LightCall, RecordCall
+from sidelog.outbox import Outbox
 from sidelog.pool import SlotPool
 from sidelog.runs import RunHandle
 from sidelog.snapshot import Snapshotter
@@ -21,7 +22,7 @@ class QuietConnection:
 
     def __init__(self, budget_bytes: int = 16 * MIB) -> None:
         self.pool = SlotPool(budget_bytes)
-        self.outbox = Outbox(wake=lambda: None, pressure_bytes=1 << 40)
+        self.outbox = Outbox(wake=lambda: None, pressure_bytes=1 << 40, heavy_bytes=1 << 20)
         self.snapshotter = Snapshotter(self.pool)
         self.paths: list[str] = []
         self.said: list[str] = []
@@ -51,7 +52,7 @@ class Quiet:
         self.outbox.light.clear()
         return calls
 
-    def picture(self) -> PictureCall:
+    def picture(self) -> RecordCall:
         """The one picture that waits, taken off the queue."""
         call = self.outbox.take_picture()
         assert call is not None
@@ -69,5 +70,5 @@ class Quiet:
 
 def quiet_writer(monkeypatch: pytest.MonkeyPatch, folder: Path, *, budget_bytes: int = 16 * MIB) -> Quiet:
     connection = QuietConnection(budget_bytes)
-    monkeypatch.setattr("sidelog.writer.connect", lambda settings, path: (connection, connection.open_run(path)))
+    monkeypatch.setattr("sidelog.writer.handle.connect", lambda settings, path: (connection, connection.open_run(path)))
     return Quiet(SummaryWriter(folder, endpoint="ipc:///nobody"), connection)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from sidelog.arguments import (
+    absolute_folder,
     check_bins,
     check_step,
     check_words,
@@ -26,7 +27,7 @@ from sidelog_shared.errors import ConfigError
 
 class TestSteps:
     @pytest.mark.parametrize(
-        "step", [0, 7, -3, True, np.int32(5), np.uint8(5), torch.tensor(9), torch.tensor([9]), 2**63 - 1, -(2**63) + 1]
+        "step", [0, 7, -3, True, np.int32(5), np.uint8(5), torch.tensor(9), torch.tensor([9]), 2**63 - 1, -(2**63) + 2]
     )
     def test_integers_of_any_kind(self, step: Any) -> None:
         found = check_step(step)
@@ -94,12 +95,16 @@ class TestFolders:
     def folder(self, given: Any, *, comment: str = "", rank: Any = None, over_tcp: bool = False) -> str:
         return run_folder(given, comment=comment, rank=rank, over_tcp=over_tcp)
 
-    def test_local_ones_are_absolute(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_local_ones_are_absolute_on_their_way(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", "/home/me")
-        assert self.folder("runs/a") == str(tmp_path / "runs/a")
-        assert self.folder(Path("runs/a")) == str(tmp_path / "runs/a")
-        assert self.folder("~/runs") == "/home/me/runs"
-        assert self.folder("/abs/../runs/") == "/runs"
+        assert absolute_folder("runs/a") == str(tmp_path / "runs/a")
+        assert absolute_folder("~/runs") == "/home/me/runs"
+        assert absolute_folder("/abs/../runs/") == "/runs"
+
+    def test_to_their_user_they_are_as_given(self) -> None:
+        assert self.folder("runs/a") == "runs/a"
+        assert self.folder(Path("runs/a")) == "runs/a"
+        assert self.folder("~/runs") == "~/runs"
 
     def test_over_tcp_they_are_names(self) -> None:
         assert self.folder("exp1/a", over_tcp=True) == "exp1/a"
@@ -107,18 +112,18 @@ class TestFolders:
         assert "/" not in self.folder(None, over_tcp=True)
 
     @pytest.mark.parametrize("given", [None, ""])
-    def test_the_default_is_dated_and_has_the_comment(self, given: Any, tmp_path: Path) -> None:
+    def test_the_default_is_dated_and_has_the_comment(self, given: Any) -> None:
         folder = self.folder(given, comment="_lr0.1")
-        assert re.fullmatch(rf"{tmp_path}/runs/[A-Z][a-z]{{2}}\d\d_\d\d-\d\d-\d\d_.+_lr0\.1", folder)
+        assert re.fullmatch(r"runs/[A-Z][a-z]{2}\d\d_\d\d-\d\d-\d\d_.+_lr0\.1", folder)
 
-    def test_ranks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert self.folder("a", rank=0) == str(tmp_path / "a")
-        assert self.folder("a", rank=3) == str(tmp_path / "a" / "rank_3")
-        assert self.folder("a", rank="auto") == str(tmp_path / "a")
+    def test_ranks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.folder("a", rank=0) == "a"
+        assert self.folder("a", rank=3) == "a/rank_3"
+        assert self.folder("a", rank="auto") == "a"
         monkeypatch.setenv("RANK", "3")
         monkeypatch.setenv("WORLD_SIZE", "4")
-        assert self.folder("a", rank="auto") == str(tmp_path / "a" / "rank_3")
-        assert self.folder("a", rank=None) == str(tmp_path / "a")
+        assert self.folder("a", rank="auto") == "a/rank_3"
+        assert self.folder("a", rank=None) == "a"
 
     @pytest.mark.parametrize("rank", [-1, True, "3", 1.0])
     def test_what_is_no_rank(self, rank: Any) -> None:

@@ -412,7 +412,7 @@ class TestFlush:
 
     def test_with_pictures_it_waits_for_those_too(self, rig: Rig) -> None:
         rig.picture()
-        request = rig.flush(pictures=True)
+        request = rig.flush(everything=True)
         rig.exchange()
         assert not request.done.is_set()
         rig.daemon.render(0)
@@ -425,7 +425,7 @@ class TestFlush:
         rig.connect()  # nothing is sent for now
         for _ in range(3):
             rig.picture("map")
-        request = rig.flush(pictures=True)
+        request = rig.flush(everything=True)
         rig.look()
         for _ in range(3):
             rig.outbox.make_room(1, "map")
@@ -434,14 +434,14 @@ class TestFlush:
 
     def test_pictures_that_are_lost_are_not_waited_for(self, rig: Rig) -> None:
         rig.picture()
-        request = rig.flush(pictures=True)
+        request = rig.flush(everything=True)
         rig.look()
         rig.connect()
         rig.exchange()
         assert request.done.is_set()
 
     def test_nothing_to_wait_for(self, rig: Rig) -> None:
-        request = rig.flush(pictures=True)
+        request = rig.flush(everything=True)
         rig.look()
         assert request.done.is_set()
 
@@ -487,7 +487,7 @@ class TestTheEnd:
     def test_abandoning_counts_what_is_left_and_tells_who_waits(self, rig: Rig) -> None:
         rig.scalar(1)
         sent = rig.picture()
-        waiting = rig.flush(pictures=True)
+        waiting = rig.flush(everything=True)
         rig.look()
         rig.scalar(2)
         unsent = rig.picture()

@@ -6,8 +6,8 @@ from delivery_rig import Rig
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sidelog.calls import FlushRequest
 from sidelog.delivery import Phase
-from sidelog.outbox import FlushRequest
 from sidelog_shared.errors import TransportError
 from sidelog_shared.limits import PART_BYTES
 
@@ -48,7 +48,7 @@ class Life:
                 nbytes = 2 * PART_BYTES if what == "large" else 4
                 rig.picture(f"map {self.calls}", run=run_id, nbytes=nbytes)
             case "flush":
-                self.flushes.append(rig.flush(pictures=choice % 2 == 1))
+                self.flushes.append(rig.flush(everything=choice % 2 == 1))
             case "close":
                 rig.end_run(self.handles[run])
                 self.handles[run] = rig.open_run(RUNS[run])

@@ -7,17 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidelog import light_lane
+from sidelog.calls import FlushRequest, LightCall, RecordCall
 from sidelog.light_lane import MAX_ROWS, LightLane
-from sidelog.outbox import FlushRequest, LightCall, Outbox, TextCall
+from sidelog.outbox import Outbox
+from sidelog.snapshot import kept_bytes
 from sidelog_shared import requests
 from sidelog_shared.frames import unpack
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MAX_HEADER_BYTES, MIB
-from sidelog_shared.records import Series
+from sidelog_shared.records import Kind, Series
+
+
+def text(payload: bytes) -> RecordCall:
+    return RecordCall(1, Kind.TEXT, "note", 0, 0.0, {}, (kept_bytes(payload),))
 
 
 def box(*calls: LightCall) -> Outbox:
-    outbox = Outbox(wake=lambda: None, pressure_bytes=MIB)
+    outbox = Outbox(wake=lambda: None, pressure_bytes=MIB, heavy_bytes=MIB)
     outbox.light.extend(calls)
     return outbox
 
@@ -47,10 +53,10 @@ def test_every_call_is_numbered_and_sent_in_order(what: list[str], taken_rows: i
     flushes: dict[int, int] = {}
     for number, one in enumerate(what):
         if one == "flush":
-            calls.append(FlushRequest(pictures=False))
+            calls.append(FlushRequest(everything=False))
             flushes[id(calls[-1])] = len(expected)
         elif one == "text":
-            calls.append(TextCall(1, "note", 0, 0.0, b"text"))
+            calls.append(text(b"text"))
             expected.append((len(expected) + 1, "note", None))
         else:
             series = known.get(one) or Series(1, f"{number:1000d}" if one == "long" else one, "title")
@@ -89,7 +95,7 @@ def test_the_longest_series_fit_into_a_header() -> None:
 
 def test_what_is_held_is_bounded_and_the_rest_waits_in_the_outbox(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(light_lane, "MAX_HELD_BYTES", 10_000)
-    outbox = box(*(TextCall(1, "a", 0, 0.0, bytes(1000)) for _ in range(20)))
+    outbox = box(*(text(bytes(1000)) for _ in range(20)))
     lane = LightLane(outbox)
     lane.collect()
     assert (lane.pending, len(outbox.light)) == (8, 12)
@@ -112,10 +118,11 @@ def test_of_a_batch_only_what_has_not_settled_is_sent_again() -> None:
 
 
 def test_what_is_abandoned_is_lost_and_who_waits_in_line_is_returned() -> None:
-    flush = FlushRequest(pictures=False)
-    outbox = box((Series(1, "a"), 0, 0.0, 1.0), flush, TextCall(1, "a", 0, 0.0, b""))
+    flush = FlushRequest(everything=False)
+    outbox = box((Series(1, "a"), 0, 0.0, 1.0), flush, text(b""))
     lane = LightLane(outbox)
     assert lane.collect() is flush
-    outbox.put_light(FlushRequest(pictures=True))
-    assert [request.pictures for request in lane.abandon()] == [True]
+    late = FlushRequest(everything=True)
+    outbox.put_fence(late)
+    assert lane.abandon() == [late]
     assert (lane.lost, lane.pending, len(outbox.light)) == (2, 0, 0)

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidelog import outbox as outbox_module
-from sidelog.outbox import FlushRequest, Outbox, PictureCall, TextCall
+from sidelog.calls import FlushRequest, RecordCall
+from sidelog.outbox import Outbox
+from sidelog.snapshot import kept_bytes
 from sidelog_shared.records import Kind, Series
 
 LOSS = Series(1, "loss")
@@ -22,7 +24,7 @@ class Box(Outbox):
 
     def __init__(self, pressure_bytes: int = 1 << 40) -> None:
         self.wakes = 0
-        super().__init__(self._count, pressure_bytes)
+        super().__init__(self._count, pressure_bytes=pressure_bytes, heavy_bytes=100)
 
     def _count(self) -> None:
         self.wakes += 1
@@ -35,11 +37,11 @@ class Box(Outbox):
         return found
 
 
-def picture(tag: str, run: int = 1) -> PictureCall:
-    return PictureCall(run, Kind.PICTURE, tag, 0, 0.0, {}, (Memory(),))
+def picture(tag: str, run: int = 1) -> RecordCall:
+    return RecordCall(run, Kind.PICTURE, tag, 0, 0.0, {}, (Memory(),))
 
 
-def end(call: PictureCall) -> str:
+def end(call: RecordCall) -> str:
     (memory,) = call.snapshots
     assert isinstance(memory, Memory)
     return memory.end
@@ -48,7 +50,8 @@ def end(call: PictureCall) -> str:
 class TestLight:
     def test_it_is_taken_in_order(self) -> None:
         box = Box()
-        scalar, text, fence = (LOSS, 0, 0.0, 1.0), TextCall(1, "a", 0, 0.0, b""), FlushRequest(pictures=False)
+        scalar, fence = (LOSS, 0, 0.0, 1.0), FlushRequest(everything=False)
+        text = RecordCall(1, Kind.TEXT, "a", 0, 0.0, {}, (kept_bytes(b""),))
         assert box.put_light(scalar)
         box.put_fence(fence)
         assert box.put_light(text)
@@ -60,9 +63,9 @@ class TestLight:
         box = Box()
         taken = [box.put_light((LOSS, step, 0.0, 1.0)) for step in range(5)]
         assert taken == [True, True, True, False, False]
-        assert box.light_refused == 2
+        assert box.refused == 2
         assert [call[1] for call in box.light] == [0, 1, 2]  # type: ignore[index]
-        waiting = FlushRequest(pictures=False)
+        waiting = FlushRequest(everything=False)
         box.put_fence(waiting)  # who waits is always heard
         assert box.light[-1] is waiting
         assert box.wakes == 1
@@ -77,7 +80,7 @@ class TestLight:
             thread.start()
         for thread in threads:
             thread.join()
-        assert box.light_refused == 4000
+        assert box.refused == 4000
 
 
 class TestWaking:
@@ -114,7 +117,7 @@ class TestPictures:
         calls = [picture(tag) for tag in "abc"]
         for call in calls:
             box.put_picture(call)
-        fence = FlushRequest(pictures=True)
+        fence = FlushRequest(everything=True)
         box.put_fence(fence)
         assert (fence.picture_target, box.first_waiting_ordinal, box.picture_count) == (3, 1, 3)
         assert box.tags() == ["a", "b", "c"]
@@ -166,8 +169,8 @@ class TestPictures:
     )
     def test_every_picture_is_taken_dropped_or_waits(self, steps: list[tuple[str, str]]) -> None:
         box = Box()
-        calls: list[PictureCall] = []
-        taken: list[PictureCall] = []
+        calls: list[RecordCall] = []
+        taken: list[RecordCall] = []
         unborn: Counter[str] = Counter()
         for what, tag in steps:
             if what == "put":
@@ -191,7 +194,7 @@ class TestPictures:
 
 def test_many_threads_lose_no_picture() -> None:
     box = Box()
-    taken: list[PictureCall] = []
+    taken: list[RecordCall] = []
     stop = threading.Event()
 
     def put(tag: str) -> None:

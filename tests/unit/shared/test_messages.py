@@ -148,7 +148,7 @@ RECORD_FAULTS: list[tuple[dict[str, object], str]] = [
     ({"tag": "é" * 600}, "is 1,200 bytes, limit 1,024"),
     ({"tag": "a\0b"}, "has a NUL character, expected none"),
     ({"tag": "//"}, "is made of slashes alone"),
-    ({"kind": 99}, "RECORD.kind is 99, expected one of [1, 2, 3]"),
+    ({"kind": 99}, "RECORD.kind is 99, expected one of [1, 2, 3, 4, "),
     ({"kind": True}, "RECORD.kind is True, expected an integer in 0..255"),
     ({"lane": "fast"}, "RECORD.lane is 'fast', expected one of ['light', 'heavy', 'picture']"),
     ({"seq": 0}, "RECORD.seq is 0, expected an integer in 1..9223372036854775807"),

@@ -1,0 +1,200 @@
+"""The life of a writer: where it logs to, when its run is open, what it waits for. What it logs is beside this.
+
+Nothing here draws, encodes or writes: that is the daemon's.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+
+from sidelog.arguments import absolute_folder, check_writable, optional_step, run_folder, wall_time_or_now
+from sidelog.connection import FLUSH_TIMEOUT_S, connect, disconnect
+from sidelog.recorder import Recorder
+from sidelog.scalar_history import ScalarHistory
+from sidelog.settings import Settings
+from sidelog.statistics import Statistics
+from sidelog_shared.errors import ConfigError, SidelogError
+from sidelog_shared.names import check_run_name
+from sidelog_shared.records import Kind
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+log = logging.getLogger("sidelog")
+
+_handles: weakref.WeakSet[WriterHandle] = weakref.WeakSet()
+_opening = threading.Lock()
+
+
+class WriterHandle:
+    """A handle on one run; see :class:`sidelog.SummaryWriter` for the arguments."""
+
+    def __init__(
+        self,
+        logdir: str | os.PathLike[str] | None = None,
+        comment: str | None = "",
+        purge_step: int | None = None,
+        max_queue: int | None = 10,
+        flush_secs: int | None = 120,
+        filename_suffix: str | None = "",
+        write_to_disk: bool | None = True,
+        log_dir: str | os.PathLike[str] | None = None,
+        comet_config: dict[str, object] | None = None,
+        *,
+        endpoint: str | None = None,
+        rank: int | Literal["auto"] | None = "auto",
+    ) -> None:
+        self._settings = Settings.read(endpoint=endpoint)
+        self._recorder: Recorder | None = None
+        self._closed_statistics = Statistics()
+        self._history = ScalarHistory()
+        self._defaults: tuple[int | None, float | None] | None = None
+        self.purge_step = optional_step(purge_step)
+        self._purged = purge_step is None
+        if comet_config is not None and not comet_config.get("disabled", False):
+            raise ConfigError("comet_config is given, expected None: sidelog writes event files alone")
+        self._enabled = self._settings.enabled and bool(write_to_disk)
+        over_tcp = self._settings.endpoint.startswith("tcp://")
+        given = logdir if logdir is not None else log_dir
+        self.logdir = run_folder(given, comment=comment or "", rank=rank, over_tcp=over_tcp)
+        self._folder = self.logdir if over_tcp else absolute_folder(self.logdir)
+        if not self._enabled:
+            return
+        if over_tcp:
+            try:
+                check_run_name(self._folder)
+            except ValueError as error:
+                raise ConfigError(f"logdir: {error}") from None
+        else:
+            check_writable(self._folder)
+        self._open()
+        _handles.add(self)
+
+    @property
+    def log_dir(self) -> str:
+        """``logdir``, as torch's writer calls it."""
+        return self.logdir
+
+    def get_logdir(self) -> str:
+        """The folder of the run, as it was given; of rank k its sub-folder."""
+        return self.logdir
+
+    @contextmanager
+    def use_metadata(self, *, global_step: int | None = None, walltime: float | None = None) -> Iterator[Self]:
+        """Give a step and a wall time to the calls of a ``with`` block that give none themselves.
+
+        As in tensorboardX, ``add_scalars`` and ``add_hparams`` are not concerned: they write other runs.
+
+        Raises:
+            ConfigError: neither is given, or such a block is open already.
+            TypeError, ValueError: a bad step or wall time.
+        """
+        if global_step is None and walltime is None:
+            raise ConfigError("use_metadata has neither global_step nor walltime, expected at least one")
+        if self._defaults is not None:
+            raise ConfigError("use_metadata is in use already, expected one block at a time")
+        self._defaults = (optional_step(global_step), None if walltime is None else wall_time_or_now(walltime))
+        try:
+            yield self
+        finally:
+            self._defaults = None
+
+    def flush(self, pictures: bool = False, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
+        """Wait until the scalars and texts logged so far stand in the event files; with ``pictures``, everything.
+
+        Raises:
+            TransportError: they do not within ``timeout_s``, or no daemon can be reached.
+            WriterError: the daemon cannot write this run.
+        """
+        recorder = self._recorder
+        if recorder is not None:
+            recorder.connection.flush(recorder.runs, everything=pictures, timeout_s=timeout_s, show_progress=False)
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """Wait until everything logged stands in the event files, and let go of the run. Idempotent.
+
+        A call after it opens the run again.
+
+        Args:
+            timeout_s: how long; ``SIDELOG_EXIT_TIMEOUT`` (30 s) unless given.
+
+        Raises:
+            TransportError, WriterError: as :meth:`flush`; the run is let go of all the same.
+        """
+        recorder, self._recorder = self._recorder, None
+        if recorder is None:
+            return
+        connection = recorder.connection
+        deadline_s = self._settings.exit_timeout_s if timeout_s is None else timeout_s
+        goodbye_s = 1.0
+        try:
+            begun = time.monotonic()
+            connection.flush(recorder.runs, everything=True, timeout_s=deadline_s, show_progress=True)
+            goodbye_s = max(goodbye_s, deadline_s - (time.monotonic() - begun))
+        finally:
+            self._closed_statistics = connection.statistics()
+            for run in recorder.runs:
+                connection.close_run(run)
+            disconnect(connection, goodbye_s)  # lets go of the run's folder
+
+    def statistics(self) -> Statistics:
+        """What became of the records of this process so far; of all writers that share this writer's daemon.
+
+        After :meth:`close`: as it was then.
+        """
+        return self._closed_statistics if self._recorder is None else self._recorder.connection.statistics()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except SidelogError as trouble:
+            if error is None:
+                raise
+            # The exception that ends the block is what its user must see; this one is told beside it.
+            log.warning("sidelog: %s", trouble)
+
+    # Inside
+
+    def _open(self) -> Recorder | None:
+        """Open the run, at first and again after a fork or a close; None when logging is switched off."""
+        if not self._enabled:
+            return None
+        with _opening:
+            if self._recorder is None:
+                recorder = Recorder(*connect(self._settings, self._folder), self._folder)
+                if not self._purged:  # once: not again after a close, nor in a forked child
+                    self._purged = True
+                    recorder.add_light(Kind.PURGE, "purge_step", self.purge_step, time.time(), {}, ())
+                self._recorder = recorder
+            return self._recorder
+
+    def _moment(self, global_step: object, walltime: object) -> tuple[int | None, float]:
+        """Step and wall time of a call, :meth:`use_metadata`'s where it gives none; checked."""
+        if self._defaults is not None:
+            global_step = self._defaults[0] if global_step is None else global_step
+            walltime = self._defaults[1] if walltime is None else walltime
+        return optional_step(global_step), wall_time_or_now(walltime)
+
+
+def _after_fork_in_child() -> None:
+    """The child opens a connection of its own when it first logs."""
+    global _opening  # noqa: PLW0603  # the parent's may be held by a thread that does not exist here
+    _opening = threading.Lock()
+    for handle in list(_handles):
+        handle._recorder = None
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
