@@ -15,7 +15,7 @@ from sidelog.calls import FlushRequest, RecordCall, RunEnd
 from sidelog.delivery import Delivery, Phase
 from sidelog.outbox import Outbox
 from sidelog.runs import RunHandle
-from sidelog.snapshot import kept_bytes
+from sidelog.snapshot import BorrowedSnapshot, kept_bytes
 from sidelog.statistics import Statistics
 from sidelog_daemon.actions import (
     Action,
@@ -84,6 +84,7 @@ class Disk:
                 pictures.add(seq)
         return RunMarks(
             light=max((seq for lane, seq, _ in written if lane is Lane.LIGHT), default=0),
+            heavy=max((seq for lane, seq, _ in written if lane is Lane.HEAVY), default=0),
             picture=tuple(pictures.ranges()),
         )
 
@@ -91,6 +92,7 @@ class Disk:
         return [tag for one, _, tag in self.written.get(path, []) if one is lane]
 
 
+HEAVY_BYTES = 8 * MIB
 Entry = tuple[str, Lane, int, str]
 
 
@@ -101,6 +103,7 @@ class MemoryDaemon:
         replies: what it said, not yet delivered.
         commands: what the writer has still to do.
         renders: pictures that wait for the renderer.
+        heavy: records of the heavy lane that do.
         entries: what the writer holds until its next commit.
     """
 
@@ -112,6 +115,7 @@ class MemoryDaemon:
         self.replies: deque[Frames] = deque()
         self.commands: deque[Action] = deque()
         self.renders: list[Record] = []
+        self.heavy: deque[Record] = deque()
         self.entries: list[Entry] = []
         self.reception = Reception(
             instance=f"{instance:016x}",
@@ -130,7 +134,9 @@ class MemoryDaemon:
 
     def carry_out(self, actions: Iterable[Action]) -> None:
         for action in actions:
-            if isinstance(action, Render):
+            if isinstance(action, Render) and action.record.lane is Lane.HEAVY:
+                self.heavy.append(action.record)
+            elif isinstance(action, Render):
                 self.renders.append(action.record)
             elif not isinstance(action, Send):
                 self.commands.append(action)
@@ -176,7 +182,14 @@ class MemoryDaemon:
         """End the rendering of one of the pictures that wait."""
         if not self.renders:
             return
-        record = self.renders.pop(choice % len(self.renders))
+        self._end(self.renders.pop(choice % len(self.renders)), end)
+
+    def encode(self, end: str = "written") -> None:
+        """End the oldest record of the heavy lane."""
+        if self.heavy:
+            self._end(self.heavy.popleft(), end)
+
+    def _end(self, record: Record, end: str) -> None:
         if end == "dropped":
             self._report(Dropped(WORKER.id, record))
         elif end == "rejected" or record.run not in self._runs:
@@ -189,7 +202,10 @@ class MemoryDaemon:
         entries, self.entries = self.entries, []
         for path, lane, seq, tag in entries:
             marks = self._disk.marks(path)
-            done = seq <= marks.light if lane is Lane.LIGHT else seq in IntervalSet(marks.picture)
+            if lane is Lane.PICTURE:
+                done = seq in IntervalSet(marks.picture)
+            else:
+                done = seq <= (marks.light if lane is Lane.LIGHT else marks.heavy)
             if not done:
                 self._disk.written.setdefault(path, []).append((lane, seq, tag))
         for _, lane, seq, _ in entries:
@@ -197,10 +213,11 @@ class MemoryDaemon:
 
     def finish(self) -> None:
         """Everything that arrived comes to its end."""
-        while self.commands or self.renders or self.entries:
+        while self.commands or self.renders or self.heavy or self.entries:
             self.write()
             self.render(0)
-            if not self.renders:
+            self.encode()
+            if not self.renders and not self.heavy:
                 self.commit()
         self.tick()
 
@@ -217,7 +234,7 @@ class Rig:
     def __init__(self) -> None:
         self.disk = Disk()
         self.daemon = MemoryDaemon(self.disk, 1)
-        self.outbox = Outbox(wake=lambda: None, pressure_bytes=1 << 40, heavy_bytes=4 * MIB)
+        self.outbox = Outbox(wake=lambda: None, pressure_bytes=1 << 40, heavy_bytes=HEAVY_BYTES)
         self.said: list[str] = []
         self.delivery = Delivery(WORKER, self.outbox, say=self.said.append)
         self.requests: deque[Frames] = deque()
@@ -248,6 +265,15 @@ class Rig:
         options: dict[str, object] = {"recipe": {"layout": "grid"}}
         self.outbox.put_picture(RecordCall(run, Kind.PICTURE, tag, 0, 0.0, options, (memory,)))
         return memory
+
+    def clip(self, tag: str = "clip", *, run: int = 1, nbytes: int = 4) -> bool:
+        """A record of the heavy lane; False when there was no room for it."""
+        if not self.outbox.reserve_heavy(nbytes):
+            return False
+        spec = BufferSpec(UINT8, (nbytes,))
+        samples = BorrowedSnapshot(spec, memoryview(bytes(nbytes)), None)
+        self.outbox.put_heavy(RecordCall(run, Kind.AUDIO, tag, 0, 0.0, {"sample_rate": 8000}, (samples,)))
+        return True
 
     def flush(self, *, everything: bool = False) -> FlushRequest:
         request = FlushRequest(everything)

@@ -10,11 +10,14 @@ from sidelog.calls import FlushRequest
 from sidelog.delivery import Phase
 from sidelog_shared.errors import TransportError
 from sidelog_shared.limits import PART_BYTES
+from sidelog_shared.records import Lane
 
 RUNS = ("/runs/a", "/runs/b", "/busy")
-CALLS = ("scalar", "scalar", "scalar", "text", "picture", "picture", "picture", "large", "flush", "close")
+CALLS = (
+    "scalar", "scalar", "scalar", "text", "picture", "picture", "picture", "large", "clip", "clip", "flush", "close"
+)  # fmt: skip
 EXCHANGES = ("exchange", "exchange", "look", "look", "deliver", "deliver", "answer", "answer", "tick", "heartbeat")
-DAEMON = ("write", "render", "render", "commit")
+DAEMON = ("write", "render", "render", "encode", "commit")
 TROUBLE = ("break", "drain", "down", "crash")
 STEPS = CALLS + EXCHANGES + DAEMON + TROUBLE
 
@@ -25,6 +28,7 @@ class Life:
     def __init__(self) -> None:
         self.rig = Rig()
         self.light: dict[str, list[str]] = {path: [] for path in RUNS}
+        self.heavy: dict[str, list[str]] = {path: [] for path in RUNS}
         self.calls = 0
         self.flushes: list[FlushRequest] = []
         self.draining = False
@@ -47,6 +51,13 @@ class Life:
                 self.calls += 1
                 nbytes = 2 * PART_BYTES if what == "large" else 4
                 rig.picture(f"map {self.calls}", run=run_id, nbytes=nbytes)
+            case "clip":
+                self.calls += 1
+                # Now and then in parts; when there is no room it is not taken, and lost.
+                if rig.clip(f"clip {self.calls}", run=run_id, nbytes=PART_BYTES * (1 + choice % 3)):
+                    self.heavy[RUNS[run]].append(f"clip {self.calls}")
+            case "encode":
+                rig.daemon.encode()
             case "flush":
                 self.flushes.append(rig.flush(everything=choice % 2 == 1))
             case "close":
@@ -98,6 +109,7 @@ class Life:
         statistics = self.rig.statistics
         for path in RUNS:
             assert self.rig.written(path) == ([] if path == "/busy" else self.light[path])
+            assert self.rig.written(path, Lane.HEAVY) == ([] if path == "/busy" else self.heavy[path])
         on_disk = [entry for entries in self.rig.disk.written.values() for entry in entries]
         assert len({(lane, seq) for lane, seq, _ in on_disk}) == len(on_disk)
         assert statistics.written == len(on_disk)
