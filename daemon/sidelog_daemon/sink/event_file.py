@@ -151,14 +151,14 @@ class GroupFile:
         self._group.write(tail)
         data = self._group.getbuffer()
         try:
-            self._write_all(self._fd, data)
+            write_all(self._write, self._fd, data)
         except OSError as error:
             group = io.BytesIO()
             group.write(data[:kept])
             self._group = group
             self._must_cut = True
             self._retire()
-            raise _commit_error(self.path, error) from error
+            raise commit_error(self.path, error) from error
         self.size += len(data)
         self._group = io.BytesIO()
 
@@ -180,13 +180,13 @@ class GroupFile:
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(spare, flags, 0o666)
-            self._write_all(fd, data)
+            write_all(self._write, fd, data)
             path = self._directory / choose_name()
             os.rename(spare, path)
         except OSError as error:
             if fd is not None:
                 _empty_and_close(fd)
-            raise _commit_error(self._directory, error) from error
+            raise commit_error(self._directory, error) from error
         self._fd, self.path, self.size = fd, path, len(data)
         self._group = io.BytesIO()
 
@@ -205,16 +205,6 @@ class GroupFile:
         if fd is not None:
             os.close(fd)
 
-    def _write_all(self, fd: int, data: memoryview) -> None:
-        while data:
-            try:
-                count = self._write(fd, data)
-            except InterruptedError:
-                continue
-            if count <= 0:
-                raise OSError(errno.EIO, "write took no bytes")
-            data = data[count:]
-
     def _retire(self) -> None:
         """Leave the open file for good, as its last commit made it.
 
@@ -228,12 +218,12 @@ class GroupFile:
                 os.ftruncate(self._fd, self.size)
                 self._must_cut = False
         except OSError as error:
-            raise _commit_error(self.path, error) from error
+            raise commit_error(self.path, error) from error
         fd, self._fd = self._fd, None
         try:
             os.fsync(fd)
         except OSError as error:
-            raise _commit_error(self.path, error) from error
+            raise commit_error(self.path, error) from error
         finally:
             os.close(fd)
 
@@ -272,13 +262,30 @@ def framed(events: Iterable[bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def write_all(write: Write, fd: int, data: memoryview) -> None:
+    """Write ``data``, in as many calls as it takes.
+
+    Raises:
+        OSError: the disk takes no more.
+    """
+    while data:
+        try:
+            count = write(fd, data)
+        except InterruptedError:
+            continue
+        if count <= 0:
+            raise OSError(errno.EIO, "write took no bytes")
+        data = data[count:]
+
+
 def _empty_and_close(fd: int) -> None:
     with contextlib.suppress(OSError):  # the next try opens it with O_TRUNC in any case
         os.ftruncate(fd, 0)  # on a full disk the part that did fit is wanted back
     os.close(fd)
 
 
-def _commit_error(path: Path | None, error: OSError) -> CommitError:
+def commit_error(path: Path | None, error: OSError) -> CommitError:
+    """``error`` as what it means for a group of records that was to be written to ``path``."""
     number = error.errno or errno.EIO
     return CommitError(
         f"{path} cannot be written: got {os.strerror(number)} ({errno.errorcode.get(number, number)}), expected "

@@ -3,12 +3,14 @@
 A marker is an event that TensorBoard passes over (``SessionLog.CHECKPOINT``), whose ``msg`` is compact JSON:
 
     {"sidelog":1,"at":8123,"prev":4410,"full":false,
-     "workers":{"<worker>":{"light":71,"heavy":3,"picture":[[1,5],[8,8]]}},"gone":["<worker>"],"noted":["<key>"]}
+     "workers":{"<worker>":{"light":71,"heavy":3,"picture":[[1,5],[8,8]]}},"gone":["<worker>"],"noted":["<key>"],
+     "next":{"<kind>":{"<tag>":12}}}
 
 ``light`` and ``heavy`` are the highest sequence number that stands (these lanes are written in order), ``picture``
-the ranges that do (pictures finish out of order). A marker carries what changed since the one before; a ``full``
-one, the first of each file among them, carries everything. ``at`` is the marker's own offset in its file and
-``prev`` that of the marker before it, so that the newest can be found, and believed, from the end of a file.
+the ranges that do (pictures finish out of order), ``next`` the next step of each tag whose steps are counted here. A
+marker carries what changed since the one before; a ``full`` one, the first of each file among them, carries
+everything. ``at`` is the marker's own offset in its file and ``prev`` that of the marker before it, so that the
+newest can be found, and believed, from the end of a file.
 
 The beginning up to ``at`` is the same in all versions, so that an old daemon sees a newer one's marker, and leaves
 its files alone. Pure: no file is touched here.
@@ -31,6 +33,10 @@ from sidelog_shared.records import RunMarks
 VERSION = 1
 SIGNATURE = b'{"sidelog":'
 """How ``msg`` begins."""
+
+
+Counters = Mapping[str, Mapping[str, int]]
+"""The next step by kind and tag."""
 
 
 @dataclass(slots=True)
@@ -75,6 +81,7 @@ class Marker:
         workers: by worker id.
         gone: workers that said goodbye.
         noted: keys that were noted (see :meth:`MarkTable.note`).
+        next: the next step by kind and tag (see :meth:`MarkTable.next_step`).
     """
 
     at: int
@@ -83,6 +90,7 @@ class Marker:
     workers: Mapping[str, Marks] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
     noted: tuple[str, ...] = ()
+    next: Counters = field(default_factory=dict)
 
     def to_event(self, wall_time: float) -> bytes:
         """The marker as a serialized event."""
@@ -95,6 +103,8 @@ class Marker:
             content["gone"] = self.gone
         if self.noted:
             content["noted"] = self.noted
+        if self.next:
+            content["next"] = self.next
         log = event_pb2.SessionLog(
             status=event_pb2.SessionLog.CHECKPOINT, msg=json.dumps(content, separators=(",", ":"))
         )
@@ -128,6 +138,10 @@ class Marker:
                     workers={str(worker): Marks.from_map(marks) for worker, marks in content["workers"].items()},
                     gone=tuple(map(str, content.get("gone", ()))),
                     noted=tuple(map(str, content.get("noted", ()))),
+                    next={
+                        str(kind): {str(tag): int(step) for tag, step in steps.items()}
+                        for kind, steps in content.get("next", {}).items()
+                    },
                 )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise WriterError(f"marker {message[:80]!r} cannot be read ({error!r}), expected a marker of "
@@ -148,16 +162,18 @@ class MarkTable:
         self._open: dict[str, Marks] = {}
         self._newly_noted: dict[str, None] = {}
         self._gone: set[str] = set()
+        self._next: dict[str, dict[str, int]] = {}
+        self._newly_next: dict[str, dict[str, int]] = {}
 
     @property
     def changed(self) -> bool:
         """Whether the open group adds anything to what stands."""
-        return bool(self._open or self._newly_noted or self._gone)
+        return bool(self._open or self._newly_noted or self._newly_next or self._gone)
 
     @property
     def only_goodbyes(self) -> bool:
         """Whether all that changed is that workers left."""
-        return not self._open and not self._newly_noted
+        return not (self._open or self._newly_noted or self._newly_next)
 
     def mark(self, worker: str, lane: str, seq: int) -> None:
         """A record is in the open group."""
@@ -201,6 +217,13 @@ class MarkTable:
         self._newly_noted[key] = None
         return True
 
+    def next_step(self, kind: str, tag: str) -> int:
+        """Count: the step after the last that was given for this kind and tag in this directory, from 0."""
+        taken = self._newly_next.setdefault(kind, {})
+        step = taken[tag] if tag in taken else self._next.get(kind, {}).get(tag, 0)
+        taken[tag] = step + 1
+        return step
+
     def forget(self, worker: str) -> None:
         """The worker said goodbye, nothing of it will come again: it leaves the table."""
         self._open.pop(worker, None)
@@ -209,7 +232,15 @@ class MarkTable:
 
     def changes(self, *, at: int, previous: int | None) -> Marker:
         """The marker for the open group, with what it adds."""
-        return Marker(at, previous, False, dict(self._open), tuple(sorted(self._gone)), tuple(self._newly_noted))
+        return Marker(
+            at,
+            previous,
+            False,
+            dict(self._open),
+            tuple(sorted(self._gone)),
+            tuple(self._newly_noted),
+            _joined({}, self._newly_next),
+        )
 
     def full(self, *, at: int, previous: int | None = None) -> Marker:
         """The marker for the open group, with all that stands once it is written."""
@@ -218,25 +249,27 @@ class MarkTable:
             workers[worker] = Marks()
             for marks in self._marks_of(worker):
                 workers[worker].add(marks)
-        return Marker(at, previous, True, workers, (), (*self._noted, *self._newly_noted))
+        steps = _joined(_joined({}, self._next), self._newly_next)
+        return Marker(at, previous, True, workers, (), (*self._noted, *self._newly_noted), steps)
 
     def settle(self) -> None:
         """The open group and its marker stand in the file."""
-        self._add(self._open, self._gone, self._newly_noted)
-        self._open, self._gone, self._newly_noted = {}, set(), {}
+        self._add(self._open, self._gone, self._newly_noted, self._newly_next)
+        self._open, self._gone, self._newly_noted, self._newly_next = {}, set(), {}, {}
 
     def merge(self, marker: Marker) -> None:
         """Take over what a marker in a file says; markers come in the order of the file."""
         if marker.full:
-            self._standing, self._noted = {}, {}
-        self._add(marker.workers, marker.gone, marker.noted)
+            self._standing, self._noted, self._next = {}, {}, {}
+        self._add(marker.workers, marker.gone, marker.noted, marker.next)
 
-    def _add(self, workers: Mapping[str, Marks], gone: Iterable[str], noted: Iterable[str]) -> None:
+    def _add(self, workers: Mapping[str, Marks], gone: Iterable[str], noted: Iterable[str], steps: Counters) -> None:
         for worker in gone:  # first: who left and came back in one group is there
             self._standing.pop(worker, None)
         for worker, marks in workers.items():
             self._standing.setdefault(worker, Marks()).add(marks)
         self._noted.update(dict.fromkeys(noted))
+        _joined(self._next, steps)
 
     def _marks_of(self, worker: str) -> list[Marks]:
         standing = None if worker in self._gone else self._standing.get(worker)
@@ -244,3 +277,10 @@ class MarkTable:
 
     def _workers(self) -> list[str]:
         return list(dict.fromkeys([*(worker for worker in self._standing if worker not in self._gone), *self._open]))
+
+
+def _joined(counters: dict[str, dict[str, int]], newer: Counters) -> dict[str, dict[str, int]]:
+    """``counters``, with what is ``newer`` put into them."""
+    for kind, steps in newer.items():
+        counters.setdefault(kind, {}).update(steps)
+    return counters

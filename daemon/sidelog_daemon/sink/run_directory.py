@@ -22,6 +22,7 @@ from sidelog_daemon.sink.event_file import (
     next_name,
     record_writer_into,
 )
+from sidelog_daemon.sink.projector import ProjectorEntry, ProjectorFiles
 from sidelog_daemon.sink.recovery import Recovery, recover
 from sidelog_daemon.sink.summaries import file_version_event, session_start_event
 from sidelog_shared.errors import RunBusy, WriterError
@@ -68,6 +69,7 @@ class RunDirectory:
         self._max_file_bytes = max_file_bytes
         self._file = GroupFile(path, write=write)
         self._records = record_writer_into(self._file)
+        self._projector = ProjectorFiles(path, write=write)
         self._files_begun = 0
         self._last_marker: int | None = None
         self._full_marker_bytes = 0
@@ -124,7 +126,7 @@ class RunDirectory:
     @property
     def pending_bytes(self) -> int:
         """What the open group holds in memory; the caller commits before it is too much."""
-        return self._file.pending_bytes
+        return self._file.pending_bytes + self._projector.pending_bytes
 
     @property
     def file(self) -> Path | None:
@@ -135,7 +137,29 @@ class RunDirectory:
         """What of a worker stands on disk. What the open group holds does not count."""
         return self._table.written(worker_id)
 
-    def append(self, worker_id: str, lane: str, seq: int, events: Iterable[EventMessage | bytes]) -> bool:
+    def has(self, worker_id: str, lane: str, seq: int) -> bool:
+        """Whether a record stands already or is in the open group."""
+        return self._table.has(worker_id, lane, seq)
+
+    def count_known(self, worker_id: str, lane: str, seqs: Sequence[int]) -> int:
+        """How many of ``seqs``, ascending numbers of an ordered lane, stand already or are in the open group."""
+        return bisect_right(seqs, self._table.highest(worker_id, lane))
+
+    def next_step(self, kind: str, tag: str) -> int:
+        """The next step of a tag, from 0; for an event that is appended right after.
+
+        Counters stand with the group that is open now: if that dies with the process, so do they.
+        """
+        return self._table.next_step(kind, tag)
+
+    def append(
+        self,
+        worker_id: str,
+        lane: str,
+        seq: int,
+        events: Iterable[EventMessage | bytes],
+        projector: ProjectorEntry | None = None,
+    ) -> bool:
         """Add one record's events to the open group.
 
         Records of the light and of the heavy lane come in the order of their sequence numbers; not all of a lane's
@@ -146,6 +170,7 @@ class RunDirectory:
             lane: ``"light"``, ``"heavy"`` or ``"picture"``.
             seq: its number in that lane, from 1 on.
             events: serialized events, or messages.
+            projector: an embedding; its files are written before the group that says that it stands.
 
         Returns:
             False when it stands already or is in the open group; nothing was added. Either way it is on disk after
@@ -156,6 +181,8 @@ class RunDirectory:
         # All of them before the first is added: an error in the middle must not leave half a record.
         for data in [event if isinstance(event, bytes) else event.SerializeToString() for event in events]:
             self._records.write(data)
+        if projector is not None:
+            self._projector.add(projector)
         self._table.mark(worker_id, lane, seq)
         return True
 
@@ -173,7 +200,7 @@ class RunDirectory:
         """
         if len(seqs) != len(events):
             raise ValueError(f"there are {len(seqs)} sequence numbers and {len(events)} events, expected as many")
-        first = bisect_right(seqs, self._table.highest(worker_id, lane))
+        first = self.count_known(worker_id, lane, seqs)
         write = self._records.write
         for data in events[first:]:
             write(data)
@@ -203,7 +230,7 @@ class RunDirectory:
         self._table.forget(worker_id)
 
     def commit(self) -> None:
-        """Write the open group and its marker, at once; nothing if nothing was added.
+        """Write the open group and its marker, at once, embeddings before it; nothing if nothing was added.
 
         Raises:
             WriterError: a ``CommitError`` with the ``errno``. What stood in the directory stands, the group is
@@ -213,9 +240,10 @@ class RunDirectory:
             raise WriterError(f"run directory {self.path} is closed, expected an open one")
         if not self.pending_bytes and not self._table.changed:
             return
+        self._projector.commit()
         if self._file.can_append(self._max_file_bytes):
             self._commit_to_open_file()
-        elif self.pending_bytes or not self._table.only_goodbyes:  # a goodbye alone is not worth a file
+        elif self._file.pending_bytes or not self._table.only_goodbyes:  # a goodbye alone is not worth a file
             self._commit_to_new_file()
         else:
             return
@@ -243,10 +271,11 @@ class RunDirectory:
             return
         self._closed = True
         self._file.drop()
+        self._projector.drop()
         self._lock.release()
 
     def _commit_to_open_file(self) -> None:
-        at = self._file.size + self.pending_bytes
+        at = self._file.size + self._file.pending_bytes
         # Changes alone keep a marker small; a full one now and then keeps the way back to one short at recovery.
         is_full = self._bytes_since_full > _FULL_MARKER_FLOOR + _FULL_MARKER_AFTER * self._full_marker_bytes
         marker = (self._table.full if is_full else self._table.changes)(at=at, previous=self._last_marker)
@@ -268,7 +297,7 @@ class RunDirectory:
                 f"while it is written"
             ) from error
         head = framed(beginning)
-        at = len(head) + self.pending_bytes
+        at = len(head) + self._file.pending_bytes
         tail = framed([self._table.full(at=at).to_event(now)])
         self._file.commit_to_new_file(head, tail, self._next_name)
         self._files_begun += 1
