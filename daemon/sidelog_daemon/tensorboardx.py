@@ -2,8 +2,8 @@
 
 ``import tensorboardX`` imports its ``SummaryWriter``, which imports torch when torch is installed: half a
 gigabyte of memory and seconds of start for a process that only writes files. Its modules ``proto``,
-``record_writer`` and ``summary`` need neither; they load under an empty parent module that carries the
-package's ``__path__``. Every module of the daemon takes tensorboardX from here.
+``record_writer``, ``summary``, ``embedding``, ``utils`` and ``onnx_graph`` need neither; they load under an empty
+parent module that carries the package's ``__path__``. Every module of the daemon takes tensorboardX from here.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ event_pb2 = _load("proto.event_pb2")
 summary_pb2 = _load("proto.summary_pb2")
 record_writer = _load("record_writer")
 summary = _load("summary")
+embedding = _load("embedding")
+utils = _load("utils")
+onnx_graph = _load("onnx_graph")
+vars(onnx_graph)["print"] = lambda *_: None  # it prints every node of a graph
 
 
 def check_fast_paths() -> None:

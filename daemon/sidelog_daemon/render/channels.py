@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sidelog_daemon.render.tensors import Floats
+from sidelog_daemon.render.tensors import Array, Floats, to_float32
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -31,6 +31,26 @@ def to_8_bits(values: Floats, out: Floats, *, clamp: bool = True) -> Pixels:
     if clamp:
         np.clip(out, np.float32(0), np.float32(255), out=out)
     return out.astype(np.uint8)
+
+
+def to_pixels(values: Array) -> tuple[Pixels, int]:
+    """Numbers of any kind and shape as pixels of the same shape.
+
+    uint8 are pixels; of everything else 0..1 becomes black to white, in float32, rounded and clamped.
+
+    Returns:
+        The pixels, and how many numbers are NaN: they become 0.
+    """
+    if values.dtype == np.uint8:
+        return values.view(np.uint8), 0
+    scratch = np.empty(values.shape, np.float32)
+    with np.errstate(all="ignore"):  # overflow is clamped
+        numbers = to_float32(values, scratch)
+        wrong = np.isnan(numbers)
+        nans = int(np.count_nonzero(wrong))
+        if nans:
+            numbers = np.where(wrong, np.float32(0), numbers)
+        return to_8_bits(numbers, scratch), nans
 
 
 def interleave(planes: Pixels) -> Pixels:

@@ -1,0 +1,44 @@
+"""PICTURE: images, batches, figures, feature maps and label maps, as the recipe says."""
+
+from __future__ import annotations
+
+import json
+
+from sidelog_daemon.kinds import fields
+from sidelog_daemon.kinds.content import Content
+from sidelog_daemon.render import render_picture
+from sidelog_daemon.sink import summaries
+from sidelog_shared.recipe import Layout, Recipe
+from sidelog_shared.records import Record
+
+
+def picture_content(record: Record) -> Content:
+    """One event; of calls that tensorboardX does not have, also the recipe in words.
+
+    Raises:
+        MalformedHeader: not one buffer, or no recipe.
+        SnapshotError: a tensor that cannot be drawn so.
+    """
+    fields.check_count(record, 1)
+    recipe = Recipe.from_map(record.options.get("recipe"))
+    picture = render_picture(fields.tensor(record, 0), recipe)
+    event = summaries.image_event(
+        record.tag, picture.encoded, picture.width, picture.height, picture.channels, record.step, record.wall_time
+    )
+    warnings = []
+    if picture.nonfinite:
+        warnings.append(f"{picture.nonfinite:,} values are NaN or infinite, shown in magenta")
+    if picture.out_of_range:
+        warnings.append(f"{picture.out_of_range:,} labels are out of range, shown in magenta")
+    words = "" if _is_tensorboardx_call(recipe) else _recipe_markdown(picture.description)
+    return Content((event,), recipe=words, warning="; ".join(warnings))
+
+
+def _is_tensorboardx_call(recipe: Recipe) -> bool:
+    plain = Recipe(recipe.layout, recipe.dataformats) if recipe.layout in (Layout.IMAGE, Layout.MOSAIC) else None
+    return recipe == plain
+
+
+def _recipe_markdown(description: dict[str, object]) -> str:
+    rows = [f"| {name} | `{json.dumps(value)}` |" for name, value in description.items()]
+    return "\n".join(["| | |", "|---|---|", *rows])
