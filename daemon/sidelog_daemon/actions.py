@@ -53,8 +53,8 @@ class WriteScalars:
 
 
 @dataclass(frozen=True, slots=True)
-class WriteText:
-    """To the writer: a text record."""
+class WriteRecord:
+    """To the writer: a record of the light lane."""
 
     worker: str
     record: Record
@@ -62,7 +62,7 @@ class WriteText:
 
 @dataclass(frozen=True, slots=True)
 class Render:
-    """To the renderer: a picture or a histogram."""
+    """To a renderer: a record of the heavy lane or of the picture lane."""
 
     worker: str
     record: Record
@@ -73,7 +73,7 @@ class Commit:
     """To the writer: write what you hold now."""
 
 
-Action = Send | OpenRun | CloseRun | WriteScalars | WriteText | Render | Commit
+Action = Send | OpenRun | CloseRun | WriteScalars | WriteRecord | Render | Commit
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,8 +148,16 @@ class Daemon:
         outcomes = Outcomes(self._wakeup)
         owner = {"endpoint": endpoint, "pid": os.getpid(), "host": host}
         writer = EventWriter(owner_note=json.dumps(owner).encode(), report=outcomes.report)
-        queue = RenderQueue(config.budget_bytes)
-        renderer = Renderer(queue, threads=config.render_threads, write=writer.submit, report=outcomes.report)
+        pictures, heavy = (
+            Renderer(
+                RenderQueue(config.budget_bytes),
+                name=name,
+                threads=threads,
+                write=writer.submit,
+                report=outcomes.report,
+            )
+            for name, threads in (("sidelog-render", config.render_threads), ("sidelog-heavy", 1))
+        )
         reception = Reception(
             instance=self._instance,
             logdir=config.logdir,
@@ -160,7 +168,8 @@ class Daemon:
         receiver = Receiver(
             socket,
             reception,
-            renderer=renderer,
+            pictures=pictures,
+            heavy=heavy,
             writer=writer,
             outcomes=outcomes,
             wakeup=self._wakeup,
@@ -168,7 +177,8 @@ class Daemon:
             idle_exit_s=config.idle_exit_s,
         )
         writer.start()
-        renderer.start()
+        pictures.start()
+        heavy.start()
         if config.tensorboard_port is not None:
             board = TensorBoard(config.logdir, config.tensorboard_port)
             stack.callback(board.stop)
@@ -183,9 +193,11 @@ class Daemon:
         if rendezvous is not None:
             # From here on nobody finds this daemon: who looks for one waits for its lock, and starts the next.
             rendezvous.remove_ready(self._instance)
-        return self._shut_down(reception, receiver, renderer, writer)
+        return self._shut_down(reception, receiver, [pictures, heavy], writer)
 
-    def _shut_down(self, reception: Reception, receiver: Receiver, renderer: Renderer, writer: EventWriter) -> Exit:
+    def _shut_down(
+        self, reception: Reception, receiver: Receiver, renderers: list[Renderer], writer: EventWriter
+    ) -> Exit:
         if writer.failure is not None:
             log.critical("stopping because the writer failed: %s", writer.failure)
             return Exit.FAILED
@@ -193,7 +205,8 @@ class Daemon:
         deadline = time.monotonic() + self._config.drain_deadline_s
         settled = receiver.drain(self._config.drain_deadline_s)
         at_once = self._stops > 1
-        renderer.stop(deadline_s=5.0)
+        for renderer in renderers:
+            renderer.stop(deadline_s=5.0)
         closed = writer.stop(1.0 if at_once else max(1.0, deadline - time.monotonic()))
         receiver.farewell()
         log.info("faulty messages: %s; answers not sent: %s", counted(reception.faults), counted(receiver.unsent))

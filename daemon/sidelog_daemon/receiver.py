@@ -13,7 +13,7 @@ from sidelog_daemon.actions import Action, Dropped, Outcome, Render, Send
 from sidelog_daemon.reception import Reception
 from sidelog_daemon.renderer import Renderer
 from sidelog_daemon.writer import EventWriter
-from sidelog_shared.records import Buffer
+from sidelog_shared.records import Buffer, Lane
 from sidelog_shared.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
@@ -46,9 +46,10 @@ class Receiver:
     Args:
         socket: a bound ROUTER.
         reception: the protocol's state.
-        renderer: takes pictures and histograms.
+        pictures: takes records of the picture lane.
+        heavy: takes records of the heavy lane.
         writer: takes everything that is ready to be written.
-        outcomes: what those two report.
+        outcomes: what those three report.
         wakeup: wakes this thread.
         stop_requested: how many times somebody asked the daemon to stop (SIGTERM).
         idle_exit_s: drain this long after the last worker is gone; None never.
@@ -59,7 +60,8 @@ class Receiver:
         socket: zmq.Socket[bytes],
         reception: Reception,
         *,
-        renderer: Renderer,
+        pictures: Renderer,
+        heavy: Renderer,
         writer: EventWriter,
         outcomes: Outcomes,
         wakeup: Wakeup,
@@ -68,7 +70,8 @@ class Receiver:
     ) -> None:
         self._socket = socket
         self._reception = reception
-        self._renderer = renderer
+        self._pictures = pictures
+        self._heavy = heavy
         self._writer = writer
         self._outcomes = outcomes
         self._wakeup = wakeup
@@ -145,7 +148,8 @@ class Receiver:
                 case Send():
                     self._send(action)
                 case Render():
-                    for job in self._renderer.submit(action):
+                    renderer = self._heavy if action.record.lane is Lane.HEAVY else self._pictures
+                    for job in renderer.submit(action):
                         self._execute(self._reception.apply(Dropped(job.worker, job.record)))
                 case _:
                     self._writer.submit(action)

@@ -28,8 +28,8 @@ from sidelog_daemon.actions import (
     RunRefused,
     Send,
     Settled,
+    WriteRecord,
     WriteScalars,
-    WriteText,
 )
 from sidelog_daemon.session import RunState, Session
 from sidelog_shared import replies, requests
@@ -37,7 +37,7 @@ from sidelog_shared.errors import MalformedHeader, ProtocolError, VersionMismatc
 from sidelog_shared.frames import Envelope, MessageKind, unpack
 from sidelog_shared.limits import Limits
 from sidelog_shared.names import check_run_name
-from sidelog_shared.records import Buffer, End, Kind, Lane, Record, Refusal, Worker
+from sidelog_shared.records import LANES, Buffer, End, Lane, Record, Refusal, Worker
 
 log = logging.getLogger(__name__)
 
@@ -230,8 +230,11 @@ class Reception:
             session.changed = True  # it was sent again: its client has not heard what became of it
             return []
         try:
-            if (record.kind is Kind.TEXT) != (record.lane is Lane.LIGHT):
-                raise MalformedHeader(f"RECORD.lane is {record.lane.value!r} for kind {record.kind.name}")
+            if record.lane not in LANES[record.kind]:
+                expected = " or ".join(sorted(repr(lane.value) for lane in LANES[record.kind]))
+                raise MalformedHeader(
+                    f"RECORD.lane is {record.lane.value!r}, expected {expected} for kind {record.kind.name}"
+                )
             if session.runs.get(record.run) is not RunState.OPEN:
                 raise MalformedHeader(f"RECORD.run is {record.run}, which is not open")
             taken = session.take_record(record, self._limits.session_budget_bytes)
@@ -302,7 +305,7 @@ class Reception:
                 session.drop(outcome.record)
             case Rejected():
                 record = outcome.record
-                text = f"{record.kind.name.lower()} {record.tag!r} at step {record.step}: {outcome.why}"
+                text = f"{record.kind.name.lower()} {record.place}: {outcome.why}"
                 self._complain(session, text)
                 session.reject(record.lane, [(record.seq, record.seq)], text)
             case Noted():
@@ -410,9 +413,9 @@ class Reception:
         ]
 
 
-def _dispatch(session: Session, record: Record) -> WriteText | Render:
-    if record.kind is Kind.TEXT:
-        return WriteText(session.worker.id, record)
+def _dispatch(session: Session, record: Record) -> WriteRecord | Render:
+    if record.lane is Lane.LIGHT:
+        return WriteRecord(session.worker.id, record)
     return Render(session.worker.id, record)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from sidelog_daemon.actions import (
     CloseRun,
@@ -29,14 +30,15 @@ from sidelog_daemon.actions import (
     RunOpened,
     RunRefused,
     Settled,
+    WriteRecord,
     WriteScalars,
-    WriteText,
 )
+from sidelog_daemon.kinds import Content, make_content
 from sidelog_daemon.sink import RunDirectory, summaries
-from sidelog_shared.errors import RunBusy, WriterError
+from sidelog_shared.errors import RunBusy, SidelogError, WriterError
 from sidelog_shared.intervals import IntervalSet
-from sidelog_shared.limits import MIB, STEP_NONE
-from sidelog_shared.records import End, Lane, Record, Refusal
+from sidelog_shared.limits import MIB, STEP_NEXT
+from sidelog_shared.records import End, Lane, Record, Refusal, ScalarColumns
 
 log = logging.getLogger(__name__)
 
@@ -48,19 +50,11 @@ GROUP_BYTES = 8 * MIB
 
 @dataclass(frozen=True, slots=True)
 class WriteRendered:
-    """From the renderer: a finished picture or histogram.
-
-    Attributes:
-        event: serialized Event.
-        recipe: markdown that says how the picture was made, written once per tag; empty for none.
-        warning: what its user should know of it; empty for nothing.
-    """
+    """From a renderer: a record and what it became."""
 
     worker: str
     record: Record
-    event: bytes
-    recipe: str = ""
-    warning: str = ""
+    content: Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +62,7 @@ class _Stop:
     pass
 
 
-Command = OpenRun | CloseRun | WriteScalars | WriteText | WriteRendered | Commit | _Stop
+Command = OpenRun | CloseRun | WriteScalars | WriteRecord | WriteRendered | Commit | _Stop
 
 
 @dataclass(slots=True)
@@ -157,10 +151,10 @@ class EventWriter:
                 self._leave(command)
             case WriteScalars():
                 self._write_scalars(command)
-            case WriteText():
-                self._write_text(command)
+            case WriteRecord():
+                self._write_record(command)
             case WriteRendered():
-                self._write_rendered(command)
+                self._append(command.worker, command.record, command.content)
             case Commit():
                 self._commit_all(time.monotonic())
 
@@ -204,50 +198,56 @@ class EventWriter:
                 if run is None:
                     self._report(Settled(command.worker, Lane.LIGHT, tuple(_ranges(seqs)), End.REJECTED))
                     continue
+                known = run.directory.count_known(command.worker, Lane.LIGHT.value, seqs)
+                fresh = rows[known:]
                 events = summaries.scalar_events(
                     columns.series,
-                    columns.index[rows].tolist(),
-                    [None if step == STEP_NONE else step for step in columns.steps[rows].tolist()],
-                    columns.wall_times[rows].tolist(),
-                    columns.values[rows].tolist(),
+                    columns.index[fresh].tolist(),
+                    _steps(run.directory, columns, fresh),
+                    columns.wall_times[fresh].tolist(),
+                    columns.values[fresh].tolist(),
                 )
-                run.directory.append_many(command.worker, Lane.LIGHT.value, seqs, events)
+                run.directory.append_many(command.worker, Lane.LIGHT.value, seqs[known:], events)
                 self._hold(run, command.worker, Lane.LIGHT, _ranges(seqs))
 
-    def _write_text(self, command: WriteText) -> None:
-        record = command.record
+    def _write_record(self, command: WriteRecord) -> None:
         try:
-            text = bytes(record.buffers[0]).decode()
-        except (UnicodeDecodeError, IndexError) as error:
-            self._report(Rejected(command.worker, record, f"the text is not UTF-8: {error}"))
-            return
-        self._append(command.worker, record, summaries.text_event(record.tag, text, record.step, record.wall_time))
+            content = make_content(command.record)
+        except (SidelogError, ValueError) as error:
+            self._report(Rejected(command.worker, command.record, str(error)))
+        except Exception as error:
+            # As in a renderer: it ends that record and nothing else.
+            log.exception("making %s failed", command.record.tag)
+            self._report(Rejected(command.worker, command.record, f"{type(error).__name__}: {error}"))
+        else:
+            self._append(command.worker, command.record, content)
 
-    def _write_rendered(self, command: WriteRendered) -> None:
-        run = self._append(command.worker, command.record, command.event)
-        if run is not None and command.recipe:
-            self._note(run, command)
-
-    def _append(self, worker: str, record: Record, event: bytes) -> _Run | None:
+    def _append(self, worker: str, record: Record, content: Content) -> None:
         run = self._handles.get((worker, record.run))
         if run is None:
             self._report(Rejected(worker, record, f"run {record.run} is not open any more"))
-            return None
-        run.directory.append(worker, record.lane.value, record.seq, [event])
+            return
+        directory, lane = run.directory, record.lane.value
+        if not directory.has(worker, lane, record.seq):
+            events = content.events
+            if record.step == STEP_NEXT:
+                step = directory.next_step(record.kind.name.lower(), record.tag)
+                events = tuple(summaries.with_step(event, step) for event in events)
+            directory.append(worker, lane, record.seq, events, content.projector)
         self._hold(run, worker, record.lane, [(record.seq, record.seq)])
-        return run
+        if content.recipe:
+            self._note(run, worker, record, content.recipe)
 
-    def _note(self, run: _Run, command: WriteRendered) -> None:
+    def _note(self, run: _Run, worker: str, record: Record, recipe: str) -> None:
         """Write how a tag's pictures are made, once per tag, into the sub-run ``sidelog``."""
-        record = command.record
         try:
             if run.notes is None:
                 run.notes = RunDirectory.open(run.path / "sidelog", owner_note=self._owner_note)
-            run.notes.note(record.tag, [summaries.text_event(record.tag, command.recipe, 0, record.wall_time)])
+            run.notes.note(record.tag, [summaries.text_event(record.tag, recipe, 0, record.wall_time)])
         except WriterError as error:
-            if command.worker not in run.told_of_notes:
-                run.told_of_notes.add(command.worker)
-                self._report(Noted(command.worker, f"how its pictures are made is not written: {error}"))
+            if worker not in run.told_of_notes:
+                run.told_of_notes.add(worker)
+                self._report(Noted(worker, f"how its pictures are made is not written: {error}"))
 
     def _hold(self, run: _Run, worker: str, lane: Lane, ranges: list[tuple[int, int]]) -> None:
         held = run.unsettled.setdefault((worker, lane), IntervalSet())
@@ -318,6 +318,20 @@ class EventWriter:
                 directory.abandon()
                 self._unwritten = True
         del self._runs[run.path]
+
+
+SCALARS = "scalars"
+"""The kind under which the steps of all scalars are counted."""
+
+
+def _steps(directory: RunDirectory, columns: ScalarColumns, rows: npt.NDArray[np.intp]) -> list[int]:
+    """The steps of ``rows``, the next ones counted; each row is appended right after."""
+    steps = columns.steps[rows]
+    counted = np.flatnonzero(steps == STEP_NEXT)
+    for row in counted.tolist():
+        steps[row] = directory.next_step(SCALARS, columns.series[columns.index[rows[row]]].tag)
+    listed: list[int] = steps.tolist()
+    return listed
 
 
 def _ranges(seqs: list[int]) -> list[tuple[int, int]]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sidelog_shared.dtypes import DType
 from sidelog_shared.intervals import IntervalSet
+from sidelog_shared.limits import STEP_NEXT
 
 Buffer = bytes | bytearray | memoryview
 
@@ -222,6 +223,11 @@ class Record:
     @property
     def nbytes(self) -> int:
         return sum(spec.nbytes for spec in self.specs)
+
+    @property
+    def place(self) -> str:
+        """Where it belongs, for people: ``'loss' at step 3``."""
+        return f"{self.tag!r} at {'the next step' if self.step == STEP_NEXT else f'step {self.step}'}"
 
     @property
     def in_parts(self) -> bool:

@@ -31,8 +31,8 @@ from sidelog_daemon.actions import (
     RunRefused,
     Send,
     Settled,
+    WriteRecord,
     WriteScalars,
-    WriteText,
 )
 from sidelog_daemon.reception import Reception
 from sidelog_shared.dtypes import UINT8
@@ -170,7 +170,7 @@ class MemoryDaemon:
                             series = columns.series[int(columns.index[row])]
                             tag = f"{series.tag} {columns.values[row]:g}"
                             self._append(series.run, Lane.LIGHT, columns.first_seq + row, tag)
-                case WriteText(record=record):
+                case WriteRecord(record=record):
                     self._append(record.run, Lane.LIGHT, record.seq, record.tag)
                 case Commit():
                     self.commit()

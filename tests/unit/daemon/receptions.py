@@ -19,8 +19,8 @@ from sidelog_daemon.actions import (
     RunOpened,
     Send,
     Settled,
+    WriteRecord,
     WriteScalars,
-    WriteText,
 )
 from sidelog_daemon.reception import Reception
 from sidelog_shared import dtypes, replies, requests
@@ -171,7 +171,7 @@ class Client:
         for scalar in self.wanted(WriteScalars):
             for low, high in scalar.rows:
                 seqs[Lane.LIGHT] += range(scalar.columns.first_seq + low, scalar.columns.first_seq + high + 1)
-        for one in [*self.wanted(WriteText), *self.wanted(Render)]:
+        for one in [*self.wanted(WriteRecord), *self.wanted(Render)]:
             seqs[one.record.lane].append(one.record.seq)
         return seqs
 

@@ -20,13 +20,13 @@ from sidelog_daemon.actions import (
     RunOpened,
     RunRefused,
     Send,
-    WriteText,
+    WriteRecord,
 )
 from sidelog_daemon.reception import COMPLAINTS_LOGGED, DEAD_AFTER_S, SILENT_AFTER_S, Reception
 from sidelog_shared import replies, requests
 from sidelog_shared.frames import MessageKind, pack, unpack
 from sidelog_shared.limits import MIB, Limits
-from sidelog_shared.records import End, Lane, Refusal, RunMarks
+from sidelog_shared.records import LANES, End, Kind, Lane, Refusal, RunMarks
 
 LOGDIR = Path("/logdir")
 
@@ -201,7 +201,7 @@ class TestRuns:
         client.report(RunClosed(client.id, 1))
         client.send(text(1))
         assert client.state().lanes[Lane.LIGHT].ends[End.REJECTED] == 1
-        assert client.wanted(WriteText) == []
+        assert client.wanted(WriteRecord) == []
 
     def test_records_of_runs_that_are_not_open_are_rejected_and_the_others_written(self, client: Client) -> None:
         client.open(2, "/runs/b")
@@ -220,7 +220,7 @@ class TestRecords:
         client.send(text(5))
         client.send(picture(1))
         client.send(picture(1, lane=Lane.HEAVY))
-        assert [type(action).__name__ for action in client.asked] == ["WriteScalars", "WriteText", "Render", "Render"]
+        assert [type(action).__name__ for action in client.asked] == ["WriteScalars", "WriteRecord", "Render", "Render"]
         assert client.written_seqs() == {Lane.LIGHT: [1, 2, 3, 4, 5], Lane.HEAVY: [1], Lane.PICTURE: [1]}
 
     def test_that_come_again_are_skipped(self, client: Client) -> None:
@@ -258,18 +258,19 @@ class TestRecords:
             client.send(picture(seq))
         assert client.written_seqs()[Lane.PICTURE] == [3, 1, 2]
 
-    @pytest.mark.parametrize(
-        ("record", "message"),
-        [
-            (dataclasses.replace(text(1), lane=Lane.PICTURE), "note: RECORD.lane is 'picture' for kind TEXT"),
-            (dataclasses.replace(picture(1), lane=Lane.LIGHT), "map: RECORD.lane is 'light' for kind PICTURE"),
-        ],
-    )
-    def test_in_a_lane_of_another_kind_are_rejected(self, client: Client, record: object, message: str) -> None:
-        client.send(record)  # type: ignore[arg-type]
-        status = client.state()
-        assert status.troubles[-1].text == message
+    @pytest.mark.parametrize("lane", Lane)
+    @pytest.mark.parametrize("kind", Kind)
+    def test_go_to_who_makes_them_or_are_in_a_wrong_lane(self, client: Client, kind: Kind, lane: Lane) -> None:
+        client.send(dataclasses.replace(text(1), kind=kind, lane=lane))
+        if lane in LANES[kind]:
+            assert [type(action) for action in client.asked] == [WriteRecord if lane is Lane.LIGHT else Render]
+            return
         assert client.asked == []
+        expected = {("light",): "'light'", ("heavy",): "'heavy'", ("heavy", "picture"): "'heavy' or 'picture'"}
+        names = expected[tuple(sorted(one.value for one in LANES[kind]))]
+        assert client.state().troubles[-1].text == (
+            f"note: RECORD.lane is {lane.value!r}, expected {names} for kind {kind.name}"
+        )
 
     def test_that_cannot_be_read_are_rejected_and_others_do_not_suffer(self, client: Client) -> None:
         header = {"lane": "picture", "seq": 2, "run": 1, "kind": 200}

@@ -28,7 +28,9 @@ class Threads:
         self.rendered: list[WriteRendered] = []
         self.outcomes: list[Outcome] = []
         self.queue = RenderQueue(1 << 20)
-        self.renderer = Renderer(self.queue, threads=threads, write=self.rendered.append, report=self.outcomes.append)
+        self.renderer = Renderer(
+            self.queue, name="sidelog-render", threads=threads, write=self.rendered.append, report=self.outcomes.append
+        )
         self.renderer.start()
 
     def render(self, *records: Record) -> None:
@@ -81,10 +83,10 @@ def test_what_cannot_be_rendered_is_rejected_and_the_rest_goes_on(threads: Threa
         [
             "recipe is NoneType, expected a map",
             "recipe.layout is 'hexagon', expected one of",
-            "PICTURE has no buffers, expected at least 1",
+            "PICTURE has 0 buffers, expected 1",
             "expected",
             "bins is True, expected a name, a number of bins, or a second buffer of edges",
-            "max_bins is 0, expected an integer of at least 1",
+            "HISTOGRAM.options.max_bins is 0, expected an integer in 1..",
             "bins is 'many', expected",
         ],
         strict=True,
@@ -93,14 +95,14 @@ def test_what_cannot_be_rendered_is_rejected_and_the_rest_goes_on(threads: Threa
 
 
 def test_what_nobody_foresaw_ends_one_picture(threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
-    render = renderer_module.render_picture
+    make = renderer_module.make_content
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError("in the depths")
 
-    monkeypatch.setattr(renderer_module, "render_picture", broken)
+    monkeypatch.setattr(renderer_module, "make_content", broken)
     threads.render(picture(1))
-    monkeypatch.setattr(renderer_module, "render_picture", render)
+    monkeypatch.setattr(renderer_module, "make_content", make)
     threads.render(picture(2))
     assert threads.reasons == ["ZeroDivisionError: in the depths"]
     assert [one.record.seq for one in threads.rendered] == [2]

@@ -26,9 +26,10 @@ from sidelog_daemon.actions import (
     RunOpened,
     RunRefused,
     Settled,
+    WriteRecord,
     WriteScalars,
-    WriteText,
 )
+from sidelog_daemon.kinds import Content
 from sidelog_daemon.sink import RunDirectory
 from sidelog_daemon.sink.summaries import scalar_event
 from sidelog_daemon.writer import EventWriter, WriteRendered
@@ -79,7 +80,8 @@ def write(writer: EventWriter, first: int, count: int, *, run: int = 1, worker: 
 
 
 def rendered(seq: int, *, tag: str = "map", recipe: str = "", worker: str = W) -> WriteRendered:
-    return WriteRendered(worker, picture(seq, tag=tag), scalar_event(tag, float(seq), seq, 0.0), recipe)
+    event = scalar_event(tag, float(seq), seq, 0.0)
+    return WriteRendered(worker, picture(seq, tag=tag), Content((event,), recipe=recipe))
 
 
 class FullDisk:
@@ -154,7 +156,7 @@ class TestSettling:
     def test_comes_after_the_commit(self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path) -> None:
         writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
         write(writer, 1, 3)
-        writer.submit(WriteText(W, text(4)))
+        writer.submit(WriteRecord(W, text(4)))
         writer.submit(rendered(1))
         wait_until(lambda: outcomes.settled() == [1, 2, 3, 4])  # by itself, when idle
         assert outcomes.settled(lane=Lane.PICTURE) == [1]
@@ -190,10 +192,10 @@ class TestSettling:
 
     def test_of_a_text_that_is_none_is_rejection(self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path) -> None:
         writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
-        writer.submit(WriteText(W, text(1, b"\xff\xfe")))
+        writer.submit(WriteRecord(W, text(1, b"\xff\xfe")))
         (rejected,) = wait_until(lambda: outcomes.of(Rejected))
         assert isinstance(rejected, Rejected)
-        assert rejected.why.startswith("the text is not UTF-8: ")
+        assert rejected.why.startswith("TEXT.text is not UTF-8: ")
 
     def test_goes_row_by_row_to_the_runs(self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path) -> None:
         for run in (1, 2):
