@@ -52,6 +52,7 @@ def tensor_content(record: Record) -> Content:
     value = message.value.add(tag=record.tag)
     value.metadata.plugin_data.plugin_name = "tensor"
     value.tensor.dtype = type_name
+    value.tensor.tensor_shape.SetInParent()  # of a single number it is empty, and there
     for size in spec.shape:
         value.tensor.tensor_shape.dim.add(size=size)
     numbers = getattr(value.tensor, field)
@@ -61,8 +62,9 @@ def tensor_content(record: Record) -> Content:
 
 
 def _chunks(spec: BufferSpec, record: Record) -> Iterator[Array]:
-    values = np.frombuffer(record.buffers[0], "<u2") if spec.dtype.itemsize == 2 and spec.dtype.is_floating else (
-        fields.tensor(record, 0).reshape(-1)
-    )  # fmt: skip
+    if spec.dtype in (dtypes.FLOAT16, dtypes.BFLOAT16):
+        values: Array = np.frombuffer(record.buffers[0], "<u2")
+    else:
+        values = fields.tensor(record, 0).reshape(-1)
     for start in range(0, values.size, _CHUNK):
         yield values[start : start + _CHUNK]

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import importlib
 import math
-import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,31 +12,10 @@ from sidelog_daemon.sink import summaries
 from sidelog_daemon.tensorboardx import event_pb2, summary, summary_pb2
 from sidelog_shared.limits import STEP_NONE
 from sidelog_shared.records import Series
+from tensorboardx_events import parsed, theirs
 
 TAGS = ["loss", "train/loss", "/leading/slash", "a b:c é#", "größe", "x" * 200]
 STEPS = [None, 0, 1, -3, 2**62]
-
-
-def theirs(directory: Path, call: Callable[[Any], object]) -> list[Any]:
-    """The events that tensorboardX's own ``SummaryWriter`` writes for ``call``."""
-    writer = importlib.import_module("tensorboardX.writer").SummaryWriter(str(directory))
-    call(writer)
-    writer.close()
-    (path,) = directory.iterdir()
-    return [event_pb2.Event.FromString(data) for data in records(path.read_bytes())][1:]  # after the file version
-
-
-def records(content: bytes) -> list[bytes]:
-    found = []
-    while content:
-        (length,) = struct.unpack_from("<Q", content)
-        data, content = content[12 : 12 + length], content[16 + length :]
-        found.append(data)
-    return found
-
-
-def parsed(*serialized: bytes) -> list[Any]:
-    return [event_pb2.Event.FromString(data) for data in serialized]
 
 
 @pytest.mark.parametrize("tag", TAGS)
