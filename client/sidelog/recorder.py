@@ -103,13 +103,13 @@ class Recorder:
 
     def add_hparams(self, name: str, document: bytes, metrics: dict[str, object], step: int, wall_time: float) -> None:
         """Log hyperparameters and what came of them into a sub-run, and close it."""
+        # Checked before the run is opened.
+        checked = [_scalar(Series(0, check_tag(tag)), step, wall_time, value) for tag, value in metrics.items()]
         run = self.connection.open_run(self._path_of(name))
-        try:
-            calls = [_scalar(Series(run.id, check_tag(tag)), step, wall_time, metrics[tag]) for tag in metrics]
-            self._put(RecordCall(run.id, Kind.HPARAMS, "hparams", None, wall_time, {}, (kept_bytes(document),)))
-            self._put_scalars(name, calls)
-        finally:
-            self.connection.close_run(run)
+        calls = [None if call is None else (Series(run.id, call[0].tag), *call[1:]) for call in checked]
+        self._put(RecordCall(run.id, Kind.HPARAMS, "hparams", None, wall_time, {}, (kept_bytes(document),)))
+        self._put_scalars(name, calls)
+        self.connection.close_run(run)
 
     def _put_scalars(self, tag: str, calls: Sequence[ScalarCall | None]) -> list[ScalarCall]:
         taken = [call for call in calls if call is not None]
