@@ -20,6 +20,7 @@ STEPS = st.one_of(
     st.tuples(st.just("mark"), WORKERS, LANES, st.integers(1, 30)),
     st.tuples(st.just("forget"), WORKERS),
     st.tuples(st.just("note"), st.sampled_from(["x", "y/ü", "z"])),
+    st.tuples(st.just("next_step"), st.sampled_from(["scalars", "text"]), st.sampled_from(["x", "y/ü"])),
     st.tuples(st.just("commit"), st.booleans()),
 )
 
@@ -32,7 +33,7 @@ def apply(table: MarkTable, step: tuple[object, ...]) -> None:
 
 def content_of(marker: Marker) -> tuple[object, ...]:
     workers = {worker: (m.light, m.heavy, tuple(m.picture.ranges())) for worker, m in marker.workers.items()}
-    return workers, sorted(marker.noted)
+    return workers, sorted(marker.noted), marker.next
 
 
 @given(st.lists(STEPS, max_size=40))
@@ -61,6 +62,35 @@ def test_nothing_counts_as_standing_before_its_group_does(steps: list[tuple[obje
         if step[0] in ("mark", "note"):
             apply(table, step)
     assert [table.written(worker) for worker in ("a", "b", "c", "d")] == [RunMarks(light=5)] * 3 + [RunMarks()]
+
+
+@given(st.lists(STEPS, max_size=60))
+def test_steps_are_counted_from_0_by_kind_and_tag_and_those_of_a_group_die_with_it(
+    steps: list[tuple[object, ...]],
+) -> None:
+    table = MarkTable()
+    markers: list[bytes] = []
+    standing: dict[tuple[object, ...], int] = {}
+    counted: dict[tuple[object, ...], int] = {}
+    for name, *arguments in steps:
+        if name == "next_step":
+            series = tuple(arguments)
+            assert table.next_step(*map(str, arguments)) == counted.get(series, 0)
+            counted[series] = counted.get(series, 0) + 1
+            assert table.changed
+            assert not table.only_goodbyes
+        elif name == "commit":
+            full = bool(arguments[0]) or not markers
+            markers.append((table.full(at=0) if full else table.changes(at=0, previous=None)).to_event(1.0))
+            table.settle()
+            standing = dict(counted)
+        elif name == "forget":  # in place of a crash: what stands is read from the markers, the rest is gone
+            table = MarkTable()
+            for data in markers:
+                marker = Marker.from_event(data)
+                assert marker is not None
+                table.merge(marker)
+            counted = dict(standing)
 
 
 def test_an_ordered_lane_has_all_up_to_its_highest() -> None:

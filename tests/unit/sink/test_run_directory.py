@@ -26,7 +26,7 @@ from sink_files import (
 
 from sidelog_daemon.sink import CommitError, RunDirectory
 from sidelog_daemon.sink.event_file import framed
-from sidelog_daemon.sink.summaries import file_version_event, session_start_event, text_event
+from sidelog_daemon.sink.summaries import file_version_event, scalar_event, session_start_event, text_event
 from sidelog_daemon.tensorboardx import event_pb2
 from sidelog_shared.errors import RunBusy, WriterError
 from sidelog_shared.locks import is_held_by_someone
@@ -276,6 +276,31 @@ def test_a_worker_that_said_goodbye_leaves_the_table(tmp_path: Path) -> None:
     again.close()
     (path,) = event_files(tmp_path)
     assert json.loads(events(path)[-1].session_log.msg)["gone"] == ["w1"]
+
+
+def test_steps_that_are_counted_here_go_on_after_a_crash(tmp_path: Path) -> None:
+    for life in range(3):
+        run = open_run(tmp_path)
+        for seq in range(1, 5 * (life + 1) + 1):
+            if run.has("w1", "light", seq):
+                continue
+            assert run.next_step("scalars", "loss") == seq - 1
+            run.append("w1", "light", seq, [scalar_event("loss", float(seq), seq - 1, NOW)])
+            if seq % 5 in (0, 3):
+                run.commit()
+        assert run.next_step("scalars", "loss") == 5 * (life + 1)  # for a record that dies with its group
+        run.abandon()
+    assert steps(tmp_path, "loss") == list(range(15))
+    assert open_run(tmp_path).next_step("text", "loss") == 0
+
+
+def test_what_is_known_of_many_numbers_is_told_before_their_events_are_made(tmp_path: Path) -> None:
+    run = open_run(tmp_path)
+    send(run, [2, 4])
+    run.commit()
+    send(run, [5])
+    assert [run.count_known("w1", "light", seqs) for seqs in ([], [1, 2], [4, 5, 6], [7])] == [0, 2, 2, 0]
+    assert [run.has("w1", "light", seq) for seq in (1, 5, 6)] == [True, True, False]
 
 
 def test_a_second_daemon_is_told_who_writes_the_run(tmp_path: Path) -> None:

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sink_files import NOW
+from torch.utils.tensorboard.summary import scalar as torch_scalar
 
 from sidelog_daemon.sink import summaries
 from sidelog_daemon.tensorboardx import event_pb2, summary, summary_pb2
 from sidelog_shared.limits import STEP_NONE
-from sidelog_shared.records import Series
+from sidelog_shared.records import ScalarForm, Series
 from tensorboardx_events import parsed, theirs
 
 TAGS = ["loss", "train/loss", "/leading/slash", "a b:c é#", "größe", "x" * 200]
@@ -68,6 +71,35 @@ def test_columns_are_the_same_as_one_by_one() -> None:
         for which, step, wall, value in zip(index, steps, walls, values, strict=True)
     ]
     assert summaries.scalar_events(series, index, steps, walls, values) == expected
+
+
+@pytest.mark.parametrize("form", [ScalarForm.FLOAT, ScalarForm.DOUBLE])
+@given(values=st.lists(st.floats(allow_nan=False, width=64), min_size=1, max_size=5))
+def test_a_scalar_of_another_form_is_torchs_new_style(form: ScalarForm, values: list[float]) -> None:
+    series = [Series(1, "simple"), Series(1, "tensor", form=form)]
+    count = len(values)
+    rows = summaries.scalar_events(
+        series, [0, 1] * count, [4] * 2 * count, [NOW] * 2 * count, [v for v in values for _ in (0, 1)]
+    )
+    for value, simple, tensor in zip(values, parsed(*rows[::2]), parsed(*rows[1::2]), strict=True):
+        expected = torch_scalar("tensor", value, new_style=True, double_precision=form is ScalarForm.DOUBLE)
+        assert tensor.summary == summary_pb2.Summary.FromString(expected.SerializeToString())
+        assert (tensor.step, tensor.wall_time) == (4, NOW)
+        assert not simple.summary.value[0].HasField("tensor")
+
+
+def test_a_scalar_of_another_form_may_have_a_name() -> None:
+    series = Series(1, "t", "The *t*", "described", ScalarForm.FLOAT)
+    (event,) = parsed(*summaries.scalar_events([series], [0], [1], [NOW], [2.5]))
+    metadata = event.summary.value[0].metadata
+    assert (metadata.display_name, metadata.summary_description) == ("The *t*", "described")
+    assert metadata.plugin_data.plugin_name == "scalars"
+
+
+@pytest.mark.parametrize("step", [0, 1, -7, 2**62])
+def test_an_event_without_a_step_gets_one(step: int) -> None:
+    event = summaries.text_event("a", "text", None, NOW)
+    assert parsed(summaries.with_step(event, step)) == parsed(summaries.text_event("a", "text", step, NOW))
 
 
 def test_columns_of_different_length_are_refused() -> None:
