@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
-from receptions import picture
+import zmq
+from receptions import make_reception, picture
 
 from processes import wait_until
 from sidelog_daemon import renderer as renderer_module
 from sidelog_daemon.actions import Noted, Outcome, Rejected, Render
+from sidelog_daemon.kinds import Content
+from sidelog_daemon.receiver import Outcomes, Receiver
 from sidelog_daemon.render_queue import RenderQueue
 from sidelog_daemon.renderer import Renderer
-from sidelog_daemon.writer import WriteRendered
+from sidelog_daemon.writer import EventWriter, WriteRendered
 from sidelog_shared import dtypes
-from sidelog_shared.records import BufferSpec, Kind, Record
+from sidelog_shared.records import BufferSpec, Kind, Lane, Record
+from sidelog_shared.wakeup import Wakeup
 
 W = "a" * 16
 
@@ -130,3 +137,51 @@ def test_several_threads_keep_the_order_of_a_tag() -> None:
         seqs = [one.record.seq for one in threads.rendered if one.record.tag == f"tag{tag}"]
         assert seqs == sorted(seqs)
         assert len(seqs) == 25
+
+
+def test_the_heavy_lane_does_not_wait_for_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, heavy = Threads(), Threads()
+    make = renderer_module.make_content
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(record: Record) -> Content:
+        if record.lane is Lane.PICTURE:
+            begun.set()
+            assert go_on.wait(10)
+        return make(record)
+
+    monkeypatch.setattr(renderer_module, "make_content", slow)
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
+        wakeup = Wakeup()
+        receiver = Receiver(
+            socket,
+            make_reception(Path("/logdir")),
+            pictures=pictures.renderer,
+            heavy=heavy.renderer,
+            writer=EventWriter(owner_note=b"", report=pictures.outcomes.append),
+            outcomes=Outcomes(wakeup),
+            wakeup=wakeup,
+            stop_requested=lambda: 0,
+            idle_exit_s=None,
+        )
+        receiver._execute(Render(W, picture(seq)) for seq in (1, 2))
+        assert begun.wait(10)
+        receiver._execute(Render(W, picture(seq, lane=Lane.HEAVY)) for seq in (1, 2, 3))
+        wait_until(lambda: [one.record.seq for one in heavy.rendered] == [1, 2, 3])
+        assert pictures.rendered == []
+        go_on.set()
+        wait_until(lambda: [one.record.seq for one in pictures.rendered] == [1, 2])
+        wakeup.close()
+    for threads in (pictures, heavy):
+        threads.renderer.stop(10)
+
+
+def test_a_missing_package_rejects_the_record_and_names_the_command(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    sound = dataclasses.replace(histogram(1, [0.5]), kind=Kind.AUDIO, lane=Lane.HEAVY, options={"sample_rate": 8000})
+    threads.render(sound, dataclasses.replace(picture(2), lane=Lane.HEAVY))
+    (reason,) = threads.reasons
+    assert reason.endswith('which is not installed: run  pip install "sidelog[media]"')
+    assert [one.record.seq for one in threads.rendered] == [2]
