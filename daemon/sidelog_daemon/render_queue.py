@@ -1,7 +1,8 @@
-"""Pictures that wait for the renderer: bounded in bytes, fair between workers, in order within a tag.
+"""What waits for a renderer: bounded in bytes, fair between workers, in order within a tag.
 
 Policy when full: the oldest waiting picture of the same worker, run and tag goes first; where there is none, the
-oldest picture of the worker that holds the most bytes. Records of the heavy lane are never dropped.
+oldest picture of the worker that holds the most bytes. Records of the heavy lane are never dropped: what bounds them is
+how much of it a client has under way.
 """
 
 from __future__ import annotations

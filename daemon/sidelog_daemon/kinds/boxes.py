@@ -39,9 +39,8 @@ def boxes_content(record: Record) -> Content:
     rescale = fields.options(record).number("rescale") if record.options.get("rescale") is not None else 1
     _check_size(picture, dataformats, rescale)
     pixels, nans = to_pixels(picture)
-    message = summary.image_boxes(
-        record.tag, pixels, np.clip(boxes, -_FAR, _FAR), rescale=rescale, dataformats=dataformats, labels=labels
-    )
+    corners = np.clip(boxes.astype(np.float64), -_FAR, _FAR)
+    message = summary.image_boxes(record.tag, pixels, corners, rescale=rescale, dataformats=dataformats, labels=labels)
     warning = f"{nans:,} values are NaN, shown in black" if nans else ""
     return Content((summaries.summary_event(message, record.step, record.wall_time),), warning=warning)
 

@@ -81,12 +81,12 @@ def _gif(frames: Pixels, fps: float) -> bytes:
     """``[T, H, W, C]`` as a GIF that is repeated for ever; of four channels the last is left out, as moviepy does."""
     from PIL import Image
 
-    if frames.shape[3] == 1:
-        frames = np.repeat(frames, 3, axis=3)
-    first, *others = (Image.fromarray(np.ascontiguousarray(frame)) for frame in frames[..., :3])
+    channels = [0, 0, 0] if frames.shape[3] == 1 else [0, 1, 2]
+    images = (Image.fromarray(np.ascontiguousarray(frame[..., channels])) for frame in frames)  # one at a time
+    first = next(images)
     file = io.BytesIO()
     try:
-        first.save(file, "GIF", save_all=True, append_images=others, duration=1000 / fps, loop=0)
+        first.save(file, "GIF", save_all=True, append_images=images, duration=1000 / fps, loop=0)
     except (struct.error, OverflowError) as error:  # equal frames are joined, so that no check here knows the longest
         raise SnapshotError(f"video of {len(frames):,} frames at {fps} per second: a GIF shows a picture for at most "
                             f"{_MAX_SIDE / 100} s ({error})") from None  # fmt: skip
