@@ -40,6 +40,7 @@ def _load(name: str) -> ModuleType:
 
 event_pb2 = _load("proto.event_pb2")
 summary_pb2 = _load("proto.summary_pb2")
+plugin_hparams_pb2 = _load("proto.plugin_hparams_pb2")
 record_writer = _load("record_writer")
 summary = _load("summary")
 embedding = _load("embedding")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kind_records import NOW, TAG, documented, events, record
+from torch.utils.tensorboard.summary import hparams as torch_hparams
 
 from sidelog_shared.records import Kind
 from tensorboardx_events import parsed, theirs, untimed, written_in
@@ -53,6 +54,16 @@ def test_hyperparameters_as_the_writer_writes_them(tmp_path: Path) -> None:
     got = untimed(events(documented(Kind.HPARAMS, {"hparams": items, "metrics": []}, step=None)))
     assert [_hparams(event.summary) for event in got] == [_hparams(event.summary) for event in untimed(expected)]
     assert "DATA_TYPE_UNSET" not in str(got)  # the default, which is not written
+
+
+@pytest.mark.parametrize("domains", [{"lr": [0.1, 1.0], "name": ["adam", "sgd"]}, {"name": []}])
+def test_domains_of_hyperparameters_are_torchs(domains: dict[str, list[Any]]) -> None:
+    hparams = {"lr": 0.1, "depth": 3, "name": "adam"}
+    document = {"hparams": [*map(list, hparams.items())], "metrics": ["loss"], "domains": domains}
+    got = events(documented(Kind.HPARAMS, document, step=None))
+    expected = torch_hparams(hparams, {"loss": 1.0}, domains)
+    assert [_hparams(event.summary) for event in got] == [_hparams(one) for one in expected]
+    assert str(_hparams(got[0].summary)).count("domain_discrete") == len(domains)
 
 
 def test_a_layout(tmp_path: Path) -> None:

@@ -52,6 +52,22 @@ N = np.zeros
             documented(Kind.HPARAMS, {"hparams": [], "metrics": [[]]}),
             r"HPARAMS.metrics\[0\] is \[\], expected a string",
         ),
+        (
+            documented(Kind.HPARAMS, {"hparams": [["a", 1]], "metrics": [], "domains": []}),
+            r"HPARAMS.domains is \[\], expected a map",
+        ),
+        (
+            documented(Kind.HPARAMS, {"hparams": [["a", 1]], "metrics": [], "domains": {"b": [1]}}),
+            r"domains\['b'\] is of no hyperparameter",
+        ),
+        (
+            documented(Kind.HPARAMS, {"hparams": [["a", 1]], "metrics": [], "domains": {"a": 1}}),
+            r"domains\['a'\] is 1, expected a list",
+        ),
+        (
+            documented(Kind.HPARAMS, {"hparams": [["a", 1]], "metrics": [], "domains": {"a": [None]}}),
+            r"domains\['a'\]\[0\] is None, expected a string, a bool",
+        ),
         (documented(Kind.LAYOUT, {}), "LAYOUT is {}, expected a list"),
         (
             documented(Kind.LAYOUT, [["a", []], ["a", []]]),
