@@ -121,7 +121,7 @@ class Outbox:
     Attributes:
         light: the light queue; ``add_scalar`` appends to it directly.
         dormant: the sender looks seldom, and must be woken.
-        light_refused: calls that were not taken because the light queue was full.
+        light_refused: calls that were not taken because the light queue was full, or the connection had ended.
         dropped: pictures dropped here, by tag.
     """
 
@@ -135,15 +135,15 @@ class Outbox:
         self._pictures: deque[PictureCall] = deque()
         self._taken = 0
         self._fences = 0
+        self._ended = False
         self._lock = threading.Lock()
 
     # Calling threads
 
     def put_light(self, call: ScalarCall | TextCall) -> bool:
         """Queue a call; False when it was not taken because the queue is full."""
-        if len(self.light) >= MAX_LIGHT_ITEMS:
-            with self._lock:
-                self.light_refused += 1
+        if self._ended or len(self.light) >= MAX_LIGHT_ITEMS:
+            self._refuse()
             return False
         self.light.append(call)
         if self.dormant:
@@ -161,6 +161,11 @@ class Outbox:
 
     def put_picture(self, call: PictureCall) -> None:
         """Queue a picture. Takes no lock unless the queue is full."""
+        if self._ended:
+            for snapshot in call.snapshots:
+                snapshot.release()
+            self._refuse()
+            return
         waiting = len(self._pictures)
         if waiting >= MAX_PICTURES:
             self.make_room(call.run, call.tag)
@@ -168,6 +173,17 @@ class Outbox:
         if self.dormant or waiting * call.nbytes > self._pressure_bytes:
             self.dormant = False
             self._wake()
+
+    def _refuse(self) -> None:
+        with self._lock:
+            self.light_refused += 1
+        if self._ended:
+            self._wake()
+
+    def end(self) -> None:
+        """Nobody takes anything out any more: what is called from now on is not taken, and counted."""
+        self._ended = True
+        self.dormant = True  # so that whoever appends directly asks first
 
     def make_room(self, run: int, tag: str) -> bool:
         """Drop the picture whose turn it is, by the policy; False when there is none left to drop."""
