@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -33,6 +34,7 @@ from sidelog_shared.wakeup import Wakeup
 log = logging.getLogger("sidelog")
 
 FLUSH_TIMEOUT_S = 10.0
+MAX_TAGS_TOLD = 8
 CHILD_EXIT_TIMEOUT_S = 3.0
 """Exit deadline of a process that multiprocessing started: its parent waits for it, and may kill it."""
 
@@ -52,6 +54,7 @@ class Connection:
     def __init__(self, settings: Settings, rendezvous: Rendezvous | None) -> None:
         self.settings = settings
         self._rendezvous = rendezvous
+        self._logdir = _default_logdir()
         self._said: set[str] = set()
         self._runs: dict[str, tuple[RunHandle, int]] = {}
         self._last_run = 0
@@ -59,9 +62,8 @@ class Connection:
         self._lock = threading.Lock()
         self._wakeup = Wakeup()
         self.pool = SlotPool(settings.arena_bytes)
-        self.outbox = Outbox(
-            self._wakeup.wake, pressure_bytes=settings.arena_bytes // 4, heavy_bytes=settings.heavy_bytes
-        )
+        self._ended = False
+        self.outbox = Outbox(self._wake, pressure_bytes=settings.arena_bytes // 4, heavy_bytes=settings.heavy_bytes)
         self.snapshotter = Snapshotter(self.pool)
         rank = ranks.detect()
         self.worker = Worker(
@@ -94,6 +96,12 @@ class Connection:
         if text not in self._said and len(self._said) < 1000:
             self._said.add(text)
             log.warning("sidelog: %s", text)
+
+    def _wake(self) -> None:
+        if self._ended:
+            self.say("what is called after sidelog's own exit handler is not written: close() earlier")
+        else:
+            self._wakeup.wake()
 
     # Runs
 
@@ -132,6 +140,11 @@ class Connection:
             WriterError: the daemon refused one of ``runs``.
             ProtocolError: the daemon speaks another version.
         """
+        if self._ended:
+            late = self.outbox.refused - self._refused
+            if late:
+                raise TransportError(f"{late:,} calls came after sidelog's own exit handler and are not written")
+            return
         request = FlushRequest(everything)
         begun = time.monotonic()
         shown = begun
@@ -163,7 +176,9 @@ class Connection:
             if self.settings.endpoint:
                 hint = f"; to start one: sidelog daemon --bind {self.settings.endpoint} --logdir DIR"
             return TransportError(f"{pending:,} records are not written: {why}{hint}")
-        return TransportError(f"{pending:,} records are not written after {waited_s:.1f} s: {self.where} is slow")
+        why = self._delivery.last_trouble
+        told = f"its last word: {why}" if why else "it is slow"
+        return TransportError(f"{pending:,} records are not written after {waited_s:.1f} s by {self.where}: {told}")
 
     def statistics(self) -> Statistics:
         with self._lock:
@@ -174,6 +189,9 @@ class Connection:
     def stop(self, deadline_s: float) -> None:
         """Settle what is left until the deadline, and end. What was lost is said."""
         self._sender.stop(deadline_s)
+        self._ended = True
+        self._refused = self.outbox.refused
+        self.outbox.end()
         self._wakeup.close()
         end = self.statistics()
         causes = [f"{count:,} {cause}" for cause, count in end.lost_causes.items()]
@@ -187,8 +205,7 @@ class Connection:
             told = f"{missing:,} of {end.logged:,} records are not in the event files: {'; '.join(causes)}{why}"
             log.warning("sidelog: %s", told)
         if end.dropped:
-            tags = ", ".join(f"{tag} {count:,}" for tag, count in end.dropped_tags.items())
-            log.warning("sidelog: %s pictures were dropped under pressure: %s", f"{end.dropped:,}", tags)
+            log.warning("sidelog: %s pictures were dropped under pressure: %s", f"{end.dropped:,}", _most_dropped(end))
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -200,11 +217,25 @@ class Connection:
     def _find_endpoint(self, gives_up: Callable[[], bool]) -> str:
         if self._rendezvous is None:
             return self.settings.endpoint
-        logdir = str(Path("runs").absolute())
-        return launch.find_or_start(self._rendezvous, logdir=logdir, gives_up=gives_up).endpoint
+        return launch.find_or_start(self._rendezvous, logdir=self._logdir, gives_up=gives_up).endpoint
 
     def _daemon_lives(self) -> bool:
         return self._rendezvous is not None and is_held_by_someone(self._rendezvous.lock_file)
+
+
+def _most_dropped(statistics: Statistics) -> str:
+    counts = Counter(statistics.dropped_tags)
+    tags = ", ".join(f"{tag} {count:,}" for tag, count in counts.most_common(MAX_TAGS_TOLD))
+    more = len(counts) - MAX_TAGS_TOLD
+    return f"{tags} and {more:,} other tags" if more > 0 else tags
+
+
+def _default_logdir() -> str:
+    """Where a daemon that is started here puts runs that are given by name."""
+    try:
+        return str(Path("runs").absolute())
+    except OSError:  # the current folder is gone
+        return str(Path.home() / "runs")
 
 
 def connect(settings: Settings, path: str) -> tuple[Connection, RunHandle]:

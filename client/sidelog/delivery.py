@@ -61,6 +61,7 @@ class Delivery:
         phase: where the connection stands.
         epoch: how many connections there were.
         failure: why no connection will work, where that is known.
+        last_trouble: what the daemon said last for the user to read.
     """
 
     def __init__(self, worker: Worker, outbox: Outbox, *, say: Callable[[str], None]) -> None:
@@ -70,6 +71,7 @@ class Delivery:
         self.phase = Phase.AWAY
         self.epoch = 0
         self.failure: SidelogError | None = None
+        self.last_trouble = ""
         self._totals = Totals()
         self._light = LightLane(outbox)
         self._heavy = HeavyLane(outbox)
@@ -241,6 +243,7 @@ class Delivery:
         for trouble in status.troubles:
             if trouble.serial > self._heard_troubles:
                 self._heard_troubles = trouble.serial
+                self.last_trouble = trouble.text
                 self._say(trouble.text)
         self._pass_fences()
 
@@ -354,6 +357,11 @@ class Delivery:
     def awaited(self) -> bool:
         """Whether a caller waits for something to settle."""
         return bool(self._flushes)
+
+    @property
+    def drops(self) -> bool:
+        """Whether any picture was dropped so far."""
+        return bool(self._totals[End.DROPPED] or self._outbox.dropped)
 
     def statistics(self) -> Statistics:
         dropped_here = self._outbox.drops()

@@ -35,7 +35,7 @@ class Outbox:
     Attributes:
         light: the light queue; ``add_scalar`` appends to it directly.
         dormant: the sender looks seldom, and must be woken.
-        refused: calls that were not taken because the light or the heavy queue was full.
+        refused: calls that were not taken because the light or the heavy queue was full, or the connection had ended.
         dropped: pictures dropped here, by tag.
     """
 
@@ -53,15 +53,15 @@ class Outbox:
         self._pictures: deque[RecordCall] = deque()
         self._taken = 0
         self._fences = 0
+        self._ended = False
         self._lock = threading.Lock()
 
     # Calling threads
 
     def put_light(self, call: ScalarCall | RecordCall) -> bool:
         """Queue a call; False when it was not taken because the queue is full."""
-        if len(self.light) >= MAX_LIGHT_ITEMS:
-            with self._lock:
-                self.refused += 1
+        if self._ended or len(self.light) >= MAX_LIGHT_ITEMS:
+            self._refuse()
             return False
         self.light.append(call)
         if self.dormant:
@@ -81,11 +81,11 @@ class Outbox:
     def reserve_heavy(self, nbytes: int) -> bool:
         """Make room for a heavy record; False, and counted, when there is none. ``put_heavy`` must follow."""
         with self._lock:
-            if self._heavy_held_bytes + nbytes > self._heavy_budget_bytes:
-                self.refused += 1
-                return False
-            self._heavy_held_bytes += nbytes
-            return True
+            if not self._ended and self._heavy_held_bytes + nbytes <= self._heavy_budget_bytes:
+                self._heavy_held_bytes += nbytes
+                return True
+        self._refuse()
+        return False
 
     def put_heavy(self, call: RecordCall) -> None:
         """Queue a heavy record for which there is room."""
@@ -96,6 +96,11 @@ class Outbox:
 
     def put_picture(self, call: RecordCall) -> None:
         """Queue a picture. Takes no lock unless the queue is full."""
+        if self._ended:
+            for snapshot in call.snapshots:
+                snapshot.release()
+            self._refuse()
+            return
         waiting = len(self._pictures)
         if waiting >= MAX_PICTURES:
             self.make_room(call.run, call.tag)
@@ -103,6 +108,17 @@ class Outbox:
         if self.dormant or waiting * call.nbytes > self._pressure_bytes:
             self.dormant = False
             self._wake()
+
+    def _refuse(self) -> None:
+        with self._lock:
+            self.refused += 1
+        if self._ended:
+            self._wake()
+
+    def end(self) -> None:
+        """Nobody takes anything out any more: what is called from now on is not taken, and counted."""
+        self._ended = True
+        self.dormant = True  # so that whoever appends directly asks first
 
     def make_room(self, run: int, tag: str) -> bool:
         """Drop the picture whose turn it is, by the policy; False when there is none left to drop."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from sidelog.arrays import Array, as_array, describe, dtype_of, is_tensor, shape_of
 from sidelog_shared.dtypes import UINT8, DType
@@ -272,10 +273,15 @@ def _check_channels(selection: Selection, dimension: int, what: str) -> Selectio
         if dimension == 0 and len(shape) == 3 and shape[-1] in _PICTURE_CHANNELS:
             hint = "give dataformats='HWC' if the channels come last; " + hint
         raise SnapshotError(f"{what} has shape {shape} with {channels} channels, expected 1, 3 or 4: {hint}")
-    mean = selection.recipe.mean
-    if mean is not None and len(mean) not in (1, channels):
-        raise SnapshotError(f"{what} has {channels} channels and mean has {len(mean)} values, expected one per channel")
-    return selection
+    recipe = selection.recipe
+    if recipe.mean is None or recipe.std is None or len(recipe.mean) == channels:
+        return selection
+    if len(recipe.mean) != 1:
+        raise SnapshotError(
+            f"{what} has {channels} channels and mean has {len(recipe.mean)} values, expected one per channel, or one"
+        )
+    # One for all, as Normalize((0.5,), (0.5,)) takes it.
+    return replace(selection, recipe=replace(recipe, mean=recipe.mean * channels, std=recipe.std * channels))
 
 
 def _check_not_empty(array: Array, what: str) -> None:
@@ -324,7 +330,7 @@ def _integer(name: str, value: object) -> int:
 
 
 def _denormalization(mean: object, std: object) -> dict[str, object]:
-    options: dict[str, object] = {}
+    options: dict[str, npt.NDArray[np.float64]] = {}
     for name, value in (("mean", mean), ("std", std)):
         if value is not None:
             try:
@@ -334,8 +340,13 @@ def _denormalization(mean: object, std: object) -> dict[str, object]:
             # [C], or [C, 1, 1] as it is made for broadcasting.
             if not numbers.size or numbers.size != max(numbers.shape, default=1):
                 raise ConfigError(f"{name} is {value!r:.80}, expected a number per channel")
-            options[name] = tuple(numbers.reshape(-1).tolist())
-    return options
+            options[name] = numbers.reshape(-1)
+    if len(options) == 2:
+        mean, std = options["mean"], options["std"]
+        if 1 in (mean.size, std.size):
+            mean, std = np.broadcast_arrays(mean, std)
+        options = {"mean": mean, "std": std}
+    return {name: tuple(numbers.tolist()) for name, numbers in options.items()}
 
 
 def _palette(palette: object, what: str) -> tuple[tuple[int, int, int], ...]:

@@ -168,13 +168,26 @@ class Sender:
         self._looking = True
         try:
             endpoint = self._find_endpoint(self._gives_up)
+            socket = self._open_socket(endpoint)
         except SidelogError as error:
             self._fail(error)
+            return
+        except (OSError, zmq.ZMQError) as error:
+            # Descriptors or memory have run out, a folder is gone: it may be over at the next try.
+            self._fail(TransportError(f"no connection to a daemon can be made: {error}"))
             return
         finally:
             self._looking = False
         if not self._endpoint:
             self._asked_since = time.monotonic()
+        self._endpoint = endpoint
+        self._socket = socket
+        self._greeted_at = self._heard_at = now
+        self._pinged_at = None
+        with self._lock:
+            self._delivery.connected()
+
+    def _open_socket(self, endpoint: str) -> zmq.Socket[bytes]:
         if self._context is None:
             self._context = zmq.Context()
         socket = self._context.socket(zmq.DEALER)
@@ -184,13 +197,12 @@ class Sender:
         socket.setsockopt(zmq.RCVHWM, 256)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         socket.setsockopt(zmq.IPV6, int(endpoint.startswith("tcp://[")))
-        socket.connect(endpoint)
-        self._endpoint = endpoint
-        self._socket = socket
-        self._greeted_at = self._heard_at = now
-        self._pinged_at = None
-        with self._lock:
-            self._delivery.connected()
+        try:
+            socket.connect(endpoint)
+        except zmq.ZMQError:
+            socket.close(linger=0)
+            raise
+        return socket
 
     def _gives_up(self) -> bool:
         """Whether looking for a daemon has become pointless: the deadline of a closing connection has passed."""
@@ -243,6 +255,8 @@ class Sender:
                 self._say(
                     "calls are not taken any more, too many wait for a daemon that is away: flush() says how many"
                 )
+            if self._delivery.drops:
+                self._say("pictures are dropped, more come than are written: statistics().dropped_tags says which")
             self._send()
 
     def _receive(self) -> None:

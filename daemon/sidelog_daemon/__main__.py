@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import resource
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -83,6 +84,7 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(asdict(config), default=str, indent=2))
         return 0
     _step_back()
+    _raise_limit_of_open_files()
     try:
         from sidelog_daemon import tensorboardx
         from sidelog_daemon.daemon import Daemon, configure_logging
@@ -110,6 +112,13 @@ def _step_back() -> None:
     # niceness counts only inside it unless the session is told too.
     with contextlib.suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(_NICENESS))
+
+
+def _raise_limit_of_open_files() -> None:
+    """Every run takes some, and a shell's limit of 1,024 is meant for programs that use ``select``."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # a container may forbid it: then there is room for fewer runs
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _fail(options: argparse.Namespace, error: SidelogError, code: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import secrets
 import signal
 import socket as posix_socket
@@ -34,6 +35,10 @@ from sidelog_shared.rendezvous import Ready, Rendezvous
 from sidelog_shared.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
+
+
+_OTHER_FILES = 128
+"""Open files that are no run's: sockets, pipes, modules, and a new event file beside the old one."""
 
 
 class Exit(IntEnum):
@@ -147,7 +152,9 @@ class Daemon:
         host = posix_socket.gethostname()
         outcomes = Outcomes(self._wakeup)
         owner = {"endpoint": endpoint, "pid": os.getpid(), "host": host}
-        writer = EventWriter(owner_note=json.dumps(owner).encode(), report=outcomes.report)
+        writer = EventWriter(
+            owner_note=json.dumps(owner).encode(), report=outcomes.report, max_directories=_room_for_directories()
+        )
         pictures, heavy = (
             Renderer(
                 RenderQueue(config.budget_bytes),
@@ -218,6 +225,14 @@ class Daemon:
             return Exit.UNSETTLED
         log.info("everything is written")
         return Exit.DONE
+
+
+def _room_for_directories() -> int:
+    """How many run directories may be open: each holds its lock and an event file."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return max(1, (soft - _OTHER_FILES) // 2)
 
 
 def _process_is_gone(host: str) -> Callable[[Worker], bool]:

@@ -65,7 +65,7 @@ class _Stop:
 Command = OpenRun | CloseRun | WriteScalars | WriteRecord | WriteRendered | Commit | _Stop
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Run:
     """An open run directory, who uses it, and what stands in its unwritten group."""
 
@@ -76,9 +76,22 @@ class _Run:
     since: float | None = None
     failing: bool = False
     retry_at: float = 0.0
-    notes: RunDirectory | None = None
+    notes: _Run | None = None
+    notes_of: set[_Run] = field(default_factory=set)
     told_of_notes: set[str] = field(default_factory=set)
     closers: list[CloseRun] = field(default_factory=list)
+
+    @property
+    def in_use(self) -> bool:
+        """By a worker, or by the run whose notes it holds; it may be both."""
+        return bool(self.users or self.notes_of)
+
+    @property
+    def workers(self) -> set[str]:
+        """Whom it concerns when it cannot be written."""
+        waiting = {closer.worker for closer in self.closers} | {worker for worker, _ in self.unsettled}
+        waiting |= {worker for worker, _ in self.users}
+        return waiting.union(*(run.workers for run in self.notes_of))
 
 
 class EventWriter:
@@ -86,11 +99,13 @@ class EventWriter:
 
     Args:
         owner_note: who holds a run directory, for those who find it locked (JSON).
+        max_directories: so many are open at once at most; each holds two files open.
         report: takes outcomes; called on the writer thread.
     """
 
-    def __init__(self, *, owner_note: bytes, report: Callable[[Outcome], None]) -> None:
+    def __init__(self, *, owner_note: bytes, report: Callable[[Outcome], None], max_directories: int = 10_000) -> None:
         self._owner_note = owner_note
+        self._max_directories = max_directories
         self._report = report
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._runs: dict[Path, _Run] = {}
@@ -129,8 +144,8 @@ class EventWriter:
                     break
                 self._execute(command)
                 self._commit_due(time.monotonic())
-            for run in list(self._runs.values()):
-                self._close(run)
+            while self._runs:
+                self._close(next(iter(self._runs.values())))
         except BaseException as error:
             self.failure = error
             log.exception("the writer thread failed")
@@ -160,22 +175,35 @@ class EventWriter:
 
     def _open(self, command: OpenRun) -> None:
         handle = (command.worker, command.run)
-        path = Path(os.path.realpath(command.path))
-        run = self._runs.get(path)
-        if run is None:
-            try:
-                run = _Run(RunDirectory.open(path, owner_note=self._owner_note), path)
-            except RunBusy as error:
-                self._report(RunRefused(*handle, Refusal.RUN_BUSY, str(error), error.owner_endpoint))
-                return
-            except WriterError as error:
-                self._report(RunRefused(*handle, Refusal.RUN_UNWRITABLE, str(error)))
-                return
-            self._runs[path] = run
+        try:
+            run = self._run_at(command.path)
+        except RunBusy as error:
+            self._report(RunRefused(*handle, Refusal.RUN_BUSY, str(error), error.owner_endpoint))
+            return
+        except WriterError as error:
+            self._report(RunRefused(*handle, Refusal.RUN_UNWRITABLE, str(error)))
+            return
         run.closers = [closer for closer in run.closers if (closer.worker, closer.run) != handle]  # it is back
         run.users.add(handle)
         self._handles[handle] = run
         self._report(RunOpened(*handle, run.directory.written(command.worker)))
+
+    def _run_at(self, given: str | Path) -> _Run:
+        """The open run of a directory; opened if it is not, by whatever name.
+
+        Raises:
+            RunBusy, WriterError: see :meth:`RunDirectory.open`; also when too many are open.
+        """
+        path = Path(os.path.realpath(given))
+        run = self._runs.get(path)
+        if run is None:
+            if len(self._runs) >= self._max_directories:
+                raise WriterError(
+                    f"run directory {path} cannot be opened: this daemon has {len(self._runs):,} open, expected at "
+                    f"most {self._max_directories:,}, for the system's limit of open files (ulimit -n)"
+                )
+            run = self._runs[path] = _Run(RunDirectory.open(path, owner_note=self._owner_note), path)
+        return run
 
     def _leave(self, command: CloseRun) -> None:
         run = self._handles.pop((command.worker, command.run), None)
@@ -188,12 +216,17 @@ class EventWriter:
 
     def _write_scalars(self, command: WriteScalars) -> None:
         columns = command.columns
-        runs = np.array([one.run for one in columns.series])
+        # By directory, not by the worker's number: it may have opened one directory twice, under two names, and there
+        # the records must stand in the order of their numbers.
+        of_series = [self._handles.get((command.worker, one.run)) for one in columns.series]
+        places = {run: place for place, run in enumerate(dict.fromkeys(of_series))}
+        runs = list(places)
+        place_of_series = np.array([places[run] for run in of_series])
         for low, high in command.rows:
-            row_runs = runs[columns.index[low : high + 1]]
-            for run_id in np.unique(row_runs):
-                rows = low + np.flatnonzero(row_runs == run_id)
-                run = self._handles.get((command.worker, int(run_id)))
+            row_places = place_of_series[columns.index[low : high + 1]]
+            for place in np.unique(row_places).tolist():
+                rows = low + np.flatnonzero(row_places == place)
+                run = runs[place]
                 seqs = (columns.first_seq + rows).tolist()
                 if run is None:
                     self._report(Settled(command.worker, Lane.LIGHT, tuple(_ranges(seqs)), End.REJECTED))
@@ -242,8 +275,12 @@ class EventWriter:
         """Write how a tag's pictures are made, once per tag, into the sub-run ``sidelog``."""
         try:
             if run.notes is None:
-                run.notes = RunDirectory.open(run.path / "sidelog", owner_note=self._owner_note)
-            run.notes.note(record.tag, [summaries.text_event(record.tag, recipe, 0, record.wall_time)])
+                run.notes = self._run_at(run.path / "sidelog")
+                run.notes.notes_of.add(run)
+            notes = run.notes
+            event = summaries.text_event(record.tag, recipe, 0, record.wall_time)
+            if notes.directory.note(record.tag, [event]) and notes.since is None:
+                notes.since = time.monotonic()
         except WriterError as error:
             if worker not in run.told_of_notes:
                 run.told_of_notes.add(worker)
@@ -273,18 +310,13 @@ class EventWriter:
         for closer in run.closers:
             if closer.forget:
                 run.directory.forget(closer.worker)
-        directory = run.directory
         try:
-            directory.commit()
-            if run.notes is not None:
-                directory = run.notes
-                directory.commit()
+            run.directory.commit()
         except WriterError as error:
             if not run.failing:
-                text = f"{directory.path} cannot be written, kept and tried again every second: {error}"
+                text = f"{run.path} cannot be written, kept and tried again every second: {error}"
                 log.error("%s", text)
-                waiting = {closer.worker for closer in run.closers} | {worker for worker, _ in run.unsettled}
-                for worker in sorted(waiting | {worker for worker, _ in run.users}):
+                for worker in sorted(run.workers):
                     self._report(Noted(worker, text))
             run.failing = True
             run.retry_at = now + RETRY_S
@@ -303,21 +335,25 @@ class EventWriter:
     def _finish(self, run: _Run) -> None:
         """Everything of those who leave is on disk: close the directory after the last of them."""
         closers, run.closers = run.closers, []
-        if not run.users:
+        if not run.in_use:
             self._close(run)
         for closer in closers:
             self._report(RunClosed(closer.worker, closer.run))
 
     def _close(self, run: _Run) -> None:
         """Let go of a directory. Its last group is on disk, or could not be written until the very end."""
-        for directory in [run.directory, *([run.notes] if run.notes is not None else [])]:
-            try:
-                directory.close()
-            except WriterError as error:
-                log.error("%s: what was not settled is not written: %s", directory.path, error)
-                directory.abandon()
-                self._unwritten = True
+        try:
+            run.directory.close()
+        except WriterError as error:
+            log.error("%s: what was not settled is not written: %s", run.path, error)
+            run.directory.abandon()
+            self._unwritten = True
         del self._runs[run.path]
+        notes = run.notes
+        if notes is not None:
+            notes.notes_of.discard(run)
+            if not notes.in_use and not notes.closers and notes.path in self._runs:
+                self._close(notes)
 
 
 SCALARS = "scalars"

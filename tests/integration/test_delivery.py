@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import pytest
 import sidelog
 from event_files import read_run
 from processes import DEADLINE_S, DaemonProcess, finish, local_daemon, run_script, start_script, wait_until
+from sidelog.connection import Connection
 from sidelog.statistics import Statistics
 from sidelog_shared.errors import TransportError
 
@@ -112,6 +114,88 @@ class TestOneProcess:
             writer.add_scalar("loss", float(step), step)
             writer.close()
         assert read_run(tmp_path / "run").steps("loss") == [0, 1, 2]
+
+    def test_two_spellings_of_one_folder_are_one_run(self, runtime_dir: Path, tmp_path: Path) -> None:
+        (tmp_path / "link").symlink_to(tmp_path)
+        with sidelog.SummaryWriter(tmp_path / "run") as one, sidelog.SummaryWriter(tmp_path / "link" / "run") as two:
+            for step in range(300):
+                one.add_scalar("a", step, step)
+                two.add_scalar("b", step, step)
+        run = read_run(tmp_path / "run")
+        assert run.steps("a") == run.steps("b") == list(range(300))
+
+    def test_pixels_are_undone_with_one_mean_for_all_channels(self, runtime_dir: Path, tmp_path: Path) -> None:
+        picture = noise(3, 6, 7)
+        with sidelog.SummaryWriter(tmp_path / "run") as writer:
+            writer.add_image("picture", (picture / 255 - 0.5) / 0.5, 1, mean=0.5, std=[0.5])
+        np.testing.assert_array_equal(read_run(tmp_path / "run").pixels("picture"), picture.transpose(1, 2, 0))
+
+    def test_a_current_folder_that_is_gone_is_no_hindrance(self, runtime_dir: Path, tmp_path: Path) -> None:
+        script = dedent(
+            f"""
+            import json, os, signal, sidelog
+            os.makedirs({str(tmp_path / "scratch")!r})
+            os.chdir({str(tmp_path / "scratch")!r})
+            os.rmdir({str(tmp_path / "scratch")!r})
+            with sidelog.SummaryWriter({str(tmp_path / "run")!r}) as writer:
+                writer.add_scalar("loss", 1.0, 1)
+                writer.flush()
+                with open({str(runtime_dir / "sidelog" / "daemon-1.ready")!r}) as file:
+                    os.kill(json.load(file)["pid"], signal.SIGTERM)
+                writer.add_scalar("loss", 2.0, 2)
+            """
+        )
+        run_script(script)
+        assert read_run(tmp_path / "run").steps("loss") == [1, 2]
+
+    def test_descriptors_that_run_out_for_a_while_are_waited_for(
+        self, daemon: StartDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        failed = threading.Event()
+        find = Connection._find_endpoint
+
+        def none_left(connection: Connection, gives_up: Callable[[], bool]) -> str:
+            if not failed.is_set():
+                failed.set()
+                raise OSError(24, "Too many open files")
+            return find(connection, gives_up)
+
+        monkeypatch.setattr(Connection, "_find_endpoint", none_left)
+        process = daemon("--bind", "tcp://127.0.0.1:*", "--logdir", str(tmp_path))
+        with sidelog.SummaryWriter("run", endpoint=process.endpoint) as writer:
+            writer.add_scalar("loss", 1.0, 1)
+        assert failed.is_set()
+        assert read_run(tmp_path / "run").steps("loss") == [1]
+
+    def test_after_the_exit_handler_close_has_nothing_to_say_unless_something_came_later(
+        self, runtime_dir: Path, tmp_path: Path
+    ) -> None:
+        script = dedent(
+            f"""
+            import atexit
+            def at_the_very_end():
+                writer.close()  # all is written already
+                print("closed")
+                other.add_scalar("late", 1.0, 1)
+                other.add_image("late", [[0.0]], 1, dataformats="HW")
+                try:
+                    other.close()
+                except sidelog.TransportError as error:
+                    print(error)
+            atexit.register(at_the_very_end)
+            import sidelog
+            writer = sidelog.SummaryWriter({str(tmp_path / "run")!r})
+            other = sidelog.SummaryWriter({str(tmp_path / "other")!r})
+            writer.add_scalar("loss", 1.0, 1)
+            """
+        )
+        status, out, err = finish(start_script(script))
+        assert status == 0, err
+        assert out.splitlines() == [
+            "closed", "2 calls came after sidelog's own exit handler and are not written"
+        ]  # fmt: skip
+        assert err.count("is not written: close() earlier") == 1
+        assert read_run(tmp_path / "run").steps("loss") == [1]
 
     def test_interpreter_exit_waits_for_what_was_logged(self, runtime_dir: Path, tmp_path: Path) -> None:
         code = """

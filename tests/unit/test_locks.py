@@ -110,13 +110,22 @@ from sidelog_shared import locks
 path = sys.argv[1]
 open(path, "w").close()
 
+forked, in_child = os.pipe()
+
+def fork():
+    if os.fork() == 0:
+        os.write(in_child, b"!")  # after the hooks
+        os.read(0, 1)
+        os._exit(0)
+
 def fork_and_die(fd, operation, flock=locks.fcntl.flock):
     # Another thread forks while this one holds the lock, and then the parent is killed.
     flock(fd, operation)
     if operation & locks.fcntl.LOCK_EX:
-        forker = threading.Thread(target=lambda: os.read(0, 1) if os.fork() == 0 else None)
+        forker = threading.Thread(target=fork)
         forker.start()
         forker.join()
+        os.read(forked, 1)
         print("dead", flush=True)
         os.kill(os.getpid(), 9)
 

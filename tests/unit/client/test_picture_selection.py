@@ -113,7 +113,10 @@ class TestImage:
                       np.array(mean).reshape(3, 1, 1)):  # fmt: skip
             recipe = image(values(kind, 3, 4, 5), mean=given, std=std).recipe
             assert (recipe.mean, recipe.std) == ((0.5, 0.25, 0.125), (1.0, 2.0, 3.0))
-        assert image(values(kind, 3, 4, 5), mean=0.5, std=2).recipe.mean == (0.5,)
+        one_for_all = image(values(kind, 3, 4, 5), mean=0.5, std=[2]).recipe
+        assert (one_for_all.mean, one_for_all.std) == ((0.5, 0.5, 0.5), (2.0, 2.0, 2.0))
+        one_std = image(values(kind, 3, 4, 5), mean=mean, std=2).recipe
+        assert (one_std.mean, one_std.std) == (tuple(mean), (2.0, 2.0, 2.0))
         assert image(values(kind, 2, 3, 4, 5), "NCHW", mean=0.5, std=2).recipe.layout is Layout.MOSAIC
 
     def test_every_parameter_of_make_grid_by_its_own_name(self, kind: str) -> None:
@@ -223,7 +226,7 @@ class TestImage:
             ({"mean": [], "std": 1}, "mean is [], expected a number per channel"),
             ({"mean": [[1, 2], [3, 4]], "std": 1}, "mean is [[1, 2], [3, 4]], expected a number per channel"),
             ({"mean": [None], "std": [1]}, "expected finite numbers"),
-            ({"mean": [1, 2, 3], "std": [1]}, "mean has 3 values and std 1"),
+            ({"mean": [1, 2, 3], "std": [1, 2]}, "mean has 3 values and std 2"),
         ],
     )
     def test_arguments_that_cannot_be(self, kind: str, arguments: dict[str, Any], message: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from receptions import picture, scalars, text
 
@@ -34,7 +35,7 @@ from sidelog_daemon.sink import RunDirectory
 from sidelog_daemon.sink.summaries import scalar_event
 from sidelog_daemon.writer import EventWriter, WriteRendered
 from sidelog_shared.intervals import IntervalSet
-from sidelog_shared.records import End, Lane, Refusal, RunMarks
+from sidelog_shared.records import End, Lane, Refusal, RunMarks, ScalarColumns, Series
 
 W = "a" * 16
 NOTE = b'{"endpoint":"ipc:///tmp/me.sock"}'
@@ -150,6 +151,61 @@ class TestOpening:
         wait_until(lambda: len(outcomes.of(RunClosed)) == 2)
         assert read_run(tmp_path / "a").steps("loss") == [1, 2, 1, 2]
         assert len([name for name in os.listdir(tmp_path / "a") if "tfevents" in name]) == 1
+
+    def test_one_worker_may_have_it_open_under_two_names(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path
+    ) -> None:
+        (tmp_path / "link").symlink_to(tmp_path / "a")
+        writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
+        writer.submit(OpenRun(W, 2, str(tmp_path / "link")))
+        writer.submit(OpenRun(W, 3, str(tmp_path / "b")))
+        series = (Series(2, "link"), Series(1, "a"), Series(3, "b"))
+        rows = np.arange(30)
+        columns = ScalarColumns(1, series, (rows % 3).astype(np.uint32), rows, rows * 1.0, rows * 1.0)
+        writer.submit(WriteScalars(W, columns, ((0, 29),)))
+        wait_until(lambda: outcomes.settled() == list(range(1, 31)))
+        content = read_run(tmp_path / "a")
+        assert content.steps("link") == list(range(0, 30, 3))
+        assert content.steps("a") == list(range(1, 30, 3))
+        assert read_run(tmp_path / "b").steps("b") == list(range(2, 30, 3))
+
+    def test_more_than_the_system_lets_be_open_are_refused_and_those_that_are_go_on(
+        self, outcomes: Outcomes, tmp_path: Path
+    ) -> None:
+        one = EventWriter(owner_note=NOTE, report=outcomes.all.append, max_directories=2)
+        one.start()
+        for run in (1, 2, 3):
+            one.submit(OpenRun(W, run, str(tmp_path / f"run{run}")))
+        write(one, 1, 2)
+        wait_until(lambda: outcomes.settled() == [1, 2])
+        (refused,) = outcomes.of(RunRefused)
+        assert isinstance(refused, RunRefused)
+        assert (refused.run, refused.code) == (3, Refusal.RUN_UNWRITABLE)
+        assert "this daemon has 2 open, expected at most 2, for the system's limit of open files" in refused.text
+        one.submit(CloseRun(W, 2, forget=False))
+        one.submit(OpenRun(W, 3, str(tmp_path / "run3")))
+        wait_until(lambda: len(outcomes.of(RunOpened)) == 3)  # there is room again
+        assert one.stop(10)
+
+    @pytest.mark.parametrize("first", ["its own run", "the notes"])
+    def test_the_folder_of_a_runs_notes_may_be_a_run_as_well(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path, first: str
+    ) -> None:
+        opened = [OpenRun(W, 1, str(tmp_path / "a")), OpenRun(W, 2, str(tmp_path / "a" / "sidelog"))]
+        for command in opened[:1] if first == "the notes" else opened:
+            writer.submit(command)
+        writer.submit(rendered(1, recipe="how it is made"))
+        if first == "the notes":
+            writer.submit(opened[1])
+        write(writer, 1, 2, run=2)
+        wait_until(lambda: outcomes.settled() == [1, 2])
+        assert not outcomes.of(RunRefused)
+        for run in (1, 2):
+            writer.submit(CloseRun(W, run, forget=True))
+        wait_until(lambda: len(outcomes.of(RunClosed)) == 2)
+        content = read_run(tmp_path / "a" / "sidelog")
+        assert content.steps("loss") == [1, 2]
+        assert content.texts == {"map": [(0, "how it is made")]}
 
 
 class TestSettling:
