@@ -82,6 +82,6 @@ def test_the_tables_of_the_specification_are_those_of_the_code() -> None:
     ]
     codes = re.findall(r"^\| `([a-z-]+)` \| (?:HELLO|OPEN_RUN) \|", SPECIFICATION, re.MULTILINE)
     assert sorted(codes) == sorted(refusal.value for refusal in Refusal)
-    records = re.findall(r"^\| (\d+) \| ([A-Z]+) \| `", SPECIFICATION, re.MULTILINE)
+    records = re.findall(r"^\| (\d+) \| ([A-Z_]+) \| `", SPECIFICATION, re.MULTILINE)
     assert {name: int(number) for number, name in records} == {kind.name: kind for kind in Kind}
     assert f"# The sidelog protocol, version {MAJOR}.{MINOR}\n" in SPECIFICATION

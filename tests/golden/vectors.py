@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from sidelog_shared import dtypes, replies, requests
+from sidelog_shared.documents import pack_document
 from sidelog_shared.frames import MessageKind
 from sidelog_shared.intervals import IntervalSet
-from sidelog_shared.limits import STEP_NONE, Limits
+from sidelog_shared.limits import STEP_NEXT, STEP_NONE, Limits
 from sidelog_shared.recipe import Layout, Recipe
 from sidelog_shared.records import (
     BufferSpec,
@@ -29,6 +30,7 @@ from sidelog_shared.records import (
     Refusal,
     RunMarks,
     ScalarColumns,
+    ScalarForm,
     Series,
     Worker,
 )
@@ -52,8 +54,24 @@ _EDGES = np.array([0.0, 1.0, 2.0], "<f8").tobytes()
 
 
 def _record(lane: Lane, kind: Kind, tag: str, options: dict[str, object], *buffers: tuple[BufferSpec, bytes]) -> Record:
-    specs, data = zip(*buffers, strict=True)
+    specs, data = tuple(spec for spec, _ in buffers), tuple(data for _, data in buffers)
     return Record(lane, 7, 1, kind, tag, 3, WALL_TIME, options, specs, data)
+
+
+def _message(
+    lane: Lane, kind: Kind, tag: str, options: dict[str, object], *buffers: tuple[BufferSpec, bytes]
+) -> requests.RecordMessage:
+    return requests.RecordMessage(_record(lane, kind, tag, options, *buffers))
+
+
+def _floats(*shape: int) -> tuple[BufferSpec, bytes]:
+    count = int(np.prod(shape))
+    return BufferSpec(dtypes.FLOAT64, shape), (np.arange(count) / 4).astype("<f8").tobytes()
+
+
+def _document(value: object) -> tuple[BufferSpec, bytes]:
+    data = pack_document(value)
+    return BufferSpec(dtypes.UINT8, (len(data),)), data
 
 
 MESSAGES: dict[str, requests.Request | replies.Reply] = {
@@ -111,6 +129,75 @@ MESSAGES: dict[str, requests.Request | replies.Reply] = {
             (BufferSpec(dtypes.FLOAT64, (3,)), _EDGES),
         )
     ),
+    "scalars-of-new-style-at-the-next-step": requests.Scalars(
+        ScalarColumns(
+            8,
+            (Series(1, "loss", form=ScalarForm.DOUBLE),),
+            np.array([0], "<u4"),
+            np.array([STEP_NEXT], "<i8"),
+            np.array([WALL_TIME], "<f8"),
+            np.array([0.5], "<f8"),
+        )
+    ),
+    "boxes": _message(
+        Lane.PICTURE,
+        Kind.BOXES,
+        "detections",
+        {"dataformats": "CHW", "labels": ["cat"], "rescale": 2.0},
+        (BufferSpec(dtypes.UINT8, (3, 2, 2)), _PIXELS),
+        _floats(1, 4),
+    ),
+    "hparams": _message(
+        Lane.LIGHT,
+        Kind.HPARAMS,
+        "hparams",
+        {},
+        _document(
+            {
+                "hparams": [["lr", 0.1], ["bn", True], ["optimizer", "adam"], ["odd", None]],
+                "metrics": ["loss"],
+                "domains": {"lr": [0.1, 0.01]},
+            }
+        ),
+    ),
+    "layout": _message(
+        Lane.LIGHT,
+        Kind.LAYOUT,
+        "custom_scalars",
+        {},
+        _document([["Taiwan", [["twse", "Multiline", ["twse/0050"]], ["dow", "Margin", ["a", "b", "c"]]]]]),
+    ),
+    "buckets": _message(Lane.LIGHT, Kind.BUCKETS, "weights", {}, _floats(3), _floats(3), _floats(5)),
+    "pr-counts": _message(Lane.LIGHT, Kind.PR_COUNTS, "curve", {"num_thresholds": 2}, _floats(6, 2)),
+    "purge": _message(Lane.LIGHT, Kind.PURGE, "purge_step", {}),
+    "pr-curve": _message(Lane.HEAVY, Kind.PR_CURVE, "curve", {"num_thresholds": 127}, _floats(4), _floats(4)),
+    "audio": _message(Lane.HEAVY, Kind.AUDIO, "clip", {"sample_rate": 8000}, _floats(4, 2)),
+    "video": _message(
+        Lane.HEAVY,
+        Kind.VIDEO,
+        "clip",
+        {"dataformats": "NTCHW", "fps": 4.0},
+        (BufferSpec(dtypes.UINT8, (1, 2, 3, 1, 2)), _PIXELS),
+    ),
+    "mesh": _message(
+        Lane.HEAVY,
+        Kind.MESH,
+        "cloud",
+        {"parts": ["vertices", "colors"], "config": "null"},
+        _floats(1, 2, 3),
+        (BufferSpec(dtypes.UINT8, (1, 4, 3)), _PIXELS),
+    ),
+    "embedding": _message(
+        Lane.HEAVY,
+        Kind.EMBEDDING,
+        "default",
+        {"parts": ["metadata", "sprites"]},
+        _floats(1, 2),
+        _document({"header": None, "rows": ["a"]}),
+        (BufferSpec(dtypes.UINT8, (1, 3, 2, 2)), _PIXELS),
+    ),
+    "tensor": _message(Lane.HEAVY, Kind.TENSOR, "weights", {}, _floats(2, 2)),
+    "onnx": _message(Lane.HEAVY, Kind.ONNX, "onnx", {}, (BufferSpec(dtypes.UINT8, (12,)), _PIXELS)),
     "flush": requests.Flush(),
     "heartbeat": requests.Heartbeat(),
     "bye": requests.Bye(),
