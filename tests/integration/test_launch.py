@@ -13,7 +13,8 @@ import pytest
 import sidelog
 from event_files import read_run
 from processes import wait_until
-from sidelog import launch, writer
+from sidelog import launch
+from sidelog.writer import handle
 
 
 def test_a_child_forked_during_the_launch_hides_nothing(
@@ -68,7 +69,7 @@ def test_a_writer_that_opens_while_the_last_one_closes_logs(
     first = sidelog.SummaryWriter(tmp_path / "first")
     first.flush()
     closer = threading.Thread(target=first.close)
-    connect = writer.connect
+    connect = handle.connect
 
     def connect_while_closing(*arguments: object) -> object:
         opened = connect(*arguments)  # type: ignore[arg-type]
@@ -76,7 +77,7 @@ def test_a_writer_that_opens_while_the_last_one_closes_logs(
         closer.join()
         return opened
 
-    monkeypatch.setattr(writer, "connect", connect_while_closing)
+    monkeypatch.setattr(handle, "connect", connect_while_closing)
     with sidelog.SummaryWriter(tmp_path / "second") as second:
         for step in range(10):
             second.add_scalar("loss", 1.0, step)
