@@ -188,11 +188,17 @@ class Connection:
 
     def stop(self, deadline_s: float) -> None:
         """Settle what is left until the deadline, and end. What was lost is said."""
-        self._sender.stop(deadline_s)
+        try:
+            self._sender.stop(deadline_s)
+        finally:  # Ctrl-C: what was lost is said all the same
+            self._end()
+
+    def _end(self) -> None:
         self._ended = True
         self._refused = self.outbox.refused
         self.outbox.end()
-        self._wakeup.close()
+        if self._sender.has_ended:
+            self._wakeup.close()
         end = self.statistics()
         causes = [f"{count:,} {cause}" for cause, count in end.lost_causes.items()]
         if end.rejected:
@@ -220,7 +226,11 @@ class Connection:
         return launch.find_or_start(self._rendezvous, logdir=self._logdir, gives_up=gives_up).endpoint
 
     def _daemon_lives(self) -> bool:
-        return self._rendezvous is not None and is_held_by_someone(self._rendezvous.lock_file)
+        try:
+            return self._rendezvous is not None and is_held_by_someone(self._rendezvous.lock_file)
+        except OSError as error:  # descriptors have run out, say: then it is not certain that it lives
+            self.say(f"whether the daemon lives cannot be seen: {error}")
+            return False
 
 
 def _most_dropped(statistics: Statistics) -> str:

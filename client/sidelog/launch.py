@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import select
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from sidelog_shared.rendezvous import Ready, Rendezvous
 
 START_DEADLINE_S = 20.0
 """A daemon is ready within a second; a loaded machine with a cold disk takes longer."""
+DRAIN_DEADLINE_S = 40.0
+"""So long the last one may take to write what it has; until then it holds the lock."""
 IDLE_EXIT_S = 10.0
 """A daemon that a writer started goes this long after its last worker."""
 _POLL_S = 0.02
@@ -50,19 +53,21 @@ def find_or_start(rendezvous: Rendezvous, *, logdir: str, gives_up: Callable[[],
         MissingExtra: the daemon's packages are not installed.
         DaemonStartError: it could not be started; carries its own last words.
     """
-    deadline = time.monotonic() + START_DEADLINE_S
+    begun = time.monotonic()
+    start_by = begun + START_DEADLINE_S
     lock = FileLock(rendezvous.launch_lock_file)
     while True:
         ready = find(rendezvous)
         if ready is not None:
             return ready
-        if time.monotonic() >= deadline or gives_up():
+        held = is_held_by_someone(rendezvous.lock_file)
+        if time.monotonic() >= (begun + DRAIN_DEADLINE_S if held else start_by) or gives_up():
             raise DaemonStartError(f"the local daemon was not ready in time; see {rendezvous.log_file}")
         # A lock that is held without a ready file belongs to a daemon on its way up or down: wait for it.
-        if not is_held_by_someone(rendezvous.lock_file) and lock.try_acquire():
+        if not held and lock.try_acquire():
             try:
                 if find(rendezvous) is None and not is_held_by_someone(rendezvous.lock_file):
-                    ready = _start(rendezvous, logdir, lambda: time.monotonic() >= deadline or gives_up())
+                    ready = _start(rendezvous, logdir, lambda: time.monotonic() >= start_by or gives_up())
                     if ready is not None:
                         return ready
             finally:
@@ -79,10 +84,12 @@ def _start(rendezvous: Rendezvous, logdir: str, gives_up: Callable[[], bool]) ->
             process = _spawn(rendezvous, logdir, write_fd)
         finally:
             close_private(write_fd)
-        # The process forks and leaves at once: the daemon is nobody's child.
-        words = _read_words(read_fd, gives_up)
-        with contextlib.suppress(ChildProcessError):  # where somebody else reaps all children
-            os.waitpid(process, 0)
+        try:
+            words = _read_words(read_fd, gives_up)
+        finally:
+            # The process forks and leaves at once: the daemon is nobody's child.
+            with contextlib.suppress(ChildProcessError):  # where somebody else reaps all children
+                os.waitpid(process, 0)
     finally:
         close_private(read_fd)
     return _understand(words, rendezvous)
@@ -114,6 +121,9 @@ def _spawn(rendezvous: Rendezvous, logdir: str, write_fd: int) -> int:
             (os.POSIX_SPAWN_DUP2, write_fd, _READY_FD),
         ],
         setsid=True,
+        # A training may have blocked or ignored signals by which a daemon is stopped.
+        setsigmask=(),
+        setsigdef=(signal.SIGTERM, signal.SIGINT, signal.SIGHUP),
     )
 
 

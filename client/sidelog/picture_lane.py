@@ -20,9 +20,13 @@ from sidelog_shared.records import Buffer, End, Lane, LaneState, RunMarks
 
 @dataclass(slots=True)
 class _Flight:
-    """A picture that was sent and has not settled; without snapshots once the daemon has taken them over."""
+    """A picture that was sent and has not settled; without snapshots once the daemon has taken them over.
 
-    call: RecordCall
+    Not the call: it would keep the memory of its snapshots alive.
+    """
+
+    run: int
+    ordinal: int
     snapshots: tuple[Snapshot, ...]
 
 
@@ -66,7 +70,7 @@ class PictureLane:
     @property
     def first_unsettled_ordinal(self) -> int | None:
         """Of the oldest picture that was called and has not settled; None when there is none."""
-        ordinals = [flight.call.ordinal for flight in self._flights.values()]
+        ordinals = [flight.ordinal for flight in self._flights.values()]
         waiting = self._outbox.first_waiting_ordinal
         return min(ordinals if waiting is None else [*ordinals, waiting], default=None)
 
@@ -89,7 +93,7 @@ class PictureLane:
 
     def _begin(self, call: RecordCall, epoch: int) -> list[list[Buffer]]:
         self._last += 1
-        self._flights[self._last] = _Flight(call, call.snapshots)
+        self._flights[self._last] = _Flight(call.run, call.ordinal, call.snapshots)
         record = call.record(Lane.PICTURE, self._last)
         return [requests.RecordMessage(record).frames(epoch), *requests.part_messages(record, epoch)]
 
@@ -114,7 +118,7 @@ class PictureLane:
     def resolve(self, run: int, marks: RunMarks) -> None:
         """What stands in a run directory, as its new daemon found it."""
         written = IntervalSet(marks.picture)
-        for seq in [seq for seq in self._unresolved if self._flights[seq].call.run == run]:
+        for seq in [seq for seq in self._unresolved if self._flights[seq].run == run]:
             if seq in written:
                 self._totals.add(End.WRITTEN)
                 self._settle(seq, recycle=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -51,6 +52,7 @@ class Recorder:
         self._logdir = logdir
         self._run = run
         self._subruns: dict[str, RunHandle] = {}
+        self._opening = threading.Lock()
         # One object per series: the sender numbers series by identity.
         self._series: dict[str, Series] = {}
         self._described: dict[tuple[str, str, str, ScalarForm], Series] = {}
@@ -264,10 +266,11 @@ class Recorder:
         return series
 
     def _subrun(self, name: str) -> RunHandle:
-        run = self._subruns.get(name)
-        if run is None:
-            run = self._subruns[name] = self.connection.open_run(self._path_of(name))
-        return run
+        with self._opening:  # each is opened once, for it is closed once
+            run = self._subruns.get(name)
+            if run is None:
+                run = self._subruns[name] = self.connection.open_run(self._path_of(name))
+            return run
 
     def _path_of(self, name: str) -> str:
         if ".." in name.split("/"):

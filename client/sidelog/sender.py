@@ -129,6 +129,10 @@ class Sender:
         self._wakeup.wake()
         self._thread.join(deadline_s + 5.0)
 
+    @property
+    def has_ended(self) -> bool:
+        return not self._thread.is_alive()
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Hold the thread still between two looks."""

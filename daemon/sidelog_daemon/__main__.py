@@ -97,8 +97,7 @@ def _run(options: argparse.Namespace) -> int:
 
     def announce(ready: Ready) -> None:
         if options.ready_fd is not None:
-            os.write(options.ready_fd, json.dumps({"ready": asdict(ready)}).encode())
-            os.close(options.ready_fd)
+            _say_to_launcher(options.ready_fd, {"ready": asdict(ready)})
         else:
             print(f"sidelog daemon {ready.version} is ready: {ready.endpoint}  logdir {ready.logdir}", flush=True)
 
@@ -121,9 +120,15 @@ def _raise_limit_of_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _say_to_launcher(fd: int, words: dict[str, object]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # it has left; others find the daemon all the same
+        os.write(fd, json.dumps(words).encode())
+    os.close(fd)
+
+
 def _fail(options: argparse.Namespace, error: SidelogError, code: int) -> int:
     if options.ready_fd is not None:
-        os.write(options.ready_fd, json.dumps({"error": str(error), "code": int(code)}).encode())
+        _say_to_launcher(options.ready_fd, {"error": str(error), "code": int(code)})
     print(f"sidelog daemon: {error}", file=sys.stderr)
     return int(code)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 import sidelog
 from event_files import read_run
-from processes import wait_until
+from processes import local_daemon, wait_until
 from sidelog import launch
 from sidelog.writer import handle
 
@@ -82,3 +84,31 @@ def test_a_writer_that_opens_while_the_last_one_closes_logs(
         for step in range(10):
             second.add_scalar("loss", 1.0, step)
     assert len(read_run(tmp_path / "second").scalars["loss"]) == 10
+
+
+def test_a_training_that_blocks_signals_does_not_pass_that_on(runtime_dir: Path, tmp_path: Path) -> None:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        with sidelog.SummaryWriter(tmp_path / "run") as writer:
+            writer.add_scalar("loss", 1.0, 1)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    daemon = local_daemon()
+    assert daemon is not None
+    status = Path(f"/proc/{daemon.pid}/status").read_text()
+    (blocked,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigBlk")]
+    assert int(blocked, 16) == 0
+
+
+def test_a_daemon_outlives_a_launcher_that_did_not_wait(runtime_dir: Path, tmp_path: Path) -> None:
+    """The first process gives up before the daemon is ready; the second finds that daemon."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)  # as the launcher's end is once it has left
+    command = [sys.executable, "-m", "sidelog_daemon", "--detach", f"--ready-fd={write_end}", "--logdir", str(tmp_path)]
+    subprocess.run(command, pass_fds=[write_end], check=True, timeout=60)
+    os.close(write_end)
+    daemon = wait_until(local_daemon)
+    with sidelog.SummaryWriter(tmp_path / "run") as writer:
+        writer.add_scalar("loss", 1.0, 1)
+    assert local_daemon() == daemon
+    assert read_run(tmp_path / "run").steps("loss") == [1]

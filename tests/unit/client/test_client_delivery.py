@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from delivery_rig import Memory, Rig, ends
 
@@ -460,6 +463,18 @@ class TestFlush:
         rig.settle()
         assert request.done.is_set()
         assert request.error is None
+
+
+def test_the_memory_of_a_picture_is_gone_once_the_daemon_has_it(rig: Rig) -> None:
+    """Not only given back: a lazy grid's memory lives as long as somebody holds it."""
+    gone = weakref.ref(rig.picture())
+    rig.memories.clear()
+    rig.exchange()
+    rig.look()
+    gc.collect()
+    assert rig.statistics.pending == 1  # it is still being rendered
+    assert [record.tag for record in rig.daemon.renders] == ["map"]
+    assert gone() is None
 
 
 class TestTheEnd:

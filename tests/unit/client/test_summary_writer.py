@@ -20,6 +20,7 @@ from tensorboardX.writer import SummaryWriter as TensorboardXWriter
 import sidelog
 from sidelog.calls import RecordCall
 from sidelog.grid import make_grid
+from sidelog.runs import RunHandle
 from sidelog_shared.errors import ConfigError, SnapshotError
 from sidelog_shared.limits import STEP_NONE
 from sidelog_shared.records import Kind, Series
@@ -159,6 +160,29 @@ class TestScalarsOfOneChart:
         with pytest.raises(error, match=re.escape(message)):
             quiet.writer.add_scalars(*arguments)
         assert not quiet.light()
+
+
+def test_threads_that_use_a_key_first_open_its_run_once(quiet: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_run = quiet.connection.open_run
+    together = threading.Barrier(4)
+
+    def open_slowly(path: str) -> RunHandle:
+        time.sleep(0.001)  # lets the others in, were they let
+        return open_run(path)
+
+    monkeypatch.setattr(quiet.connection, "open_run", open_slowly)
+
+    def log() -> None:
+        together.wait()
+        for key in "abcdefgh":
+            quiet.writer.add_scalars("chart", {key: 1.0}, 1)
+
+    threads = [threading.Thread(target=log) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(quiet.connection.paths) == len(set(quiet.connection.paths)) == 1 + 8
 
 
 class TestText:
