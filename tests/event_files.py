@@ -53,6 +53,7 @@ def read_run(directory: Path | str) -> RunContent:
                 (one.step, one.tensor_proto.string_val[0].decode()) for one in accumulator.Tensors(tag)
             ]
             for tag in tags["tensors"]
+            if tag.endswith("/text_summary")
         },
         images={
             tag: [(one.step, one.encoded_image_string) for one in accumulator.Images(tag)] for tag in tags["images"]
