@@ -73,7 +73,7 @@ def test_all_kinds_in_one_loop(runtime_dir: Path, tmp_path: Path) -> None:
     with wave.open(io.BytesIO(clips[0].encoded_audio_string)) as sound:
         assert (sound.getframerate(), sound.getnframes()) == (8000, 2000)
     assert [event.step for event in accumulator.Tensors("xoxo")] == tens
-    assert [event.step for event in accumulator.Tensors("mesh_VERTEX")] == tens
+    assert [event.step for event in accumulator.Tensors("mesh_1")] == tens
     assert (tmp_path / "run" / "all_scalars.json").stat().st_size > 1000
     folder = tmp_path / "run" / "00001" / "default"
     assert sorted(path.name for path in folder.iterdir()) == ["metadata.tsv", "sprite.png", "tensors.tsv"]
