@@ -151,9 +151,8 @@ class Connection:
         self.outbox.put_fence(request)
         while not request.done.wait(0.1):
             now = time.monotonic()
-            problem = self._delivery.problem_of(runs)
-            if problem is not None:
-                raise problem
+            if self._delivery.failure is not None:
+                raise self._delivery.failure
             if now - begun >= timeout_s or self._sender.is_hopeless(now - begun):
                 raise self._too_late(now - begun)
             if show_progress and now - shown >= 1.0:
@@ -170,7 +169,7 @@ class Connection:
 
     def _too_late(self, waited_s: float) -> TransportError:
         pending = self.statistics().pending
-        if not self._sender.is_live:
+        if self._sender.has_ended or not self._sender.is_live:
             why = self._sender.problem or f"no daemon answers at {self.where}"
             hint = ""
             if self.settings.endpoint:

@@ -78,6 +78,9 @@ def find_or_start(rendezvous: Rendezvous, *, logdir: str, gives_up: Callable[[],
 def _start(rendezvous: Rendezvous, logdir: str, gives_up: Callable[[], bool]) -> Ready | None:
     if importlib.util.find_spec("sidelog_daemon") is None:
         raise MissingExtra("sidelog_daemon", "daemon", "the local daemon")
+    if not sys.executable:
+        raise DaemonStartError("the local daemon cannot be started: this Python does not know its own program "
+                               "(sys.executable); start one by hand: sidelog daemon")  # fmt: skip
     read_fd, write_fd = private_pipe()
     try:
         try:

@@ -101,7 +101,10 @@ def select_image(
     source = _lazy_source(value)
     if source is not None:
         if options:
-            raise ConfigError(f"{what}: {', '.join(options)} given with a grid, expected them in make_grid(...)")
+            raise ConfigError(
+                f"{what}: {', '.join(options)} given with a grid, expected them in make_grid(...), "
+                "or a batch instead of the grid"
+            )
         array = as_array(source.readable(), what)
         return _check_channels(Selection([array], shape_of(array), source.recipe, owned=True), 1, what)
     if isinstance(value, (list, tuple)) and any(_is_array(item) for item in value):

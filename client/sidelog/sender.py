@@ -158,6 +158,7 @@ class Sender:
             self.problem = TransportError(f"the sender thread failed: {type(error).__name__}: {error}")
         finally:
             self._hopeless = True
+            self._outbox.end()
             self._disconnect()
             if self._context is not None:
                 self._context.term()

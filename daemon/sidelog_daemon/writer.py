@@ -74,6 +74,7 @@ class _Run:
     users: set[tuple[str, int]] = field(default_factory=set)
     unsettled: dict[tuple[str, Lane], IntervalSet] = field(default_factory=dict)
     since: float | None = None
+    touched: float = 0.0
     failing: bool = False
     retry_at: float = 0.0
     notes: _Run | None = None
@@ -138,7 +139,7 @@ class EventWriter:
                 try:
                     command = self._commands.get(timeout=self._wait_s(time.monotonic()))
                 except queue.Empty:
-                    self._commit_all(time.monotonic())
+                    self._commit_due(time.monotonic())
                     continue
                 if isinstance(command, _Stop):
                     break
@@ -152,7 +153,7 @@ class EventWriter:
 
     def _wait_s(self, now: float) -> float | None:
         due = [
-            max(run.retry_at - now, 0.01) if run.failing else min(IDLE_S, run.since + LATEST_S - now)
+            max(run.retry_at - now, 0.01) if run.failing else min(run.touched + IDLE_S, run.since + LATEST_S) - now
             for run in self._runs.values()
             if run.since is not None
         ]
@@ -280,7 +281,7 @@ class EventWriter:
             notes = run.notes
             event = summaries.text_event(record.tag, recipe, 0, record.wall_time)
             if notes.directory.note(record.tag, [event]) and notes.since is None:
-                notes.since = time.monotonic()
+                notes.since = notes.touched = time.monotonic()
         except WriterError as error:
             if worker not in run.told_of_notes:
                 run.told_of_notes.add(worker)
@@ -290,14 +291,15 @@ class EventWriter:
         held = run.unsettled.setdefault((worker, lane), IntervalSet())
         for first, last in ranges:
             held.add(first, last)
+        run.touched = time.monotonic()
         if run.since is None:
-            run.since = time.monotonic()
+            run.since = run.touched
 
     # Commits
 
     def _commit_due(self, now: float) -> None:
         for run in list(self._runs.values()):
-            late = run.since is not None and now - run.since >= LATEST_S
+            late = run.since is not None and (now - run.since >= LATEST_S or now - run.touched >= IDLE_S)
             if (late or run.directory.pending_bytes >= GROUP_BYTES) and not (run.failing and now < run.retry_at):
                 self._commit(run, now)
 

@@ -18,7 +18,7 @@ from event_files import read_run
 from processes import DEADLINE_S, DaemonProcess, finish, local_daemon, run_script, start_script, wait_until
 from sidelog.connection import Connection
 from sidelog.statistics import Statistics
-from sidelog_shared.errors import TransportError
+from sidelog_shared.errors import TransportError, WriterError
 
 StartDaemon = Callable[..., DaemonProcess]
 
@@ -387,6 +387,32 @@ class TestDaemonGoesAway:
         run = read_run(runtime_dir / "train")
         assert run.scalars == {"loss": [(1, 0.5)]}
         assert run.steps("picture") == [1]
+
+    def test_and_one_run_that_is_refused_takes_nothing_from_the_others(
+        self, daemon: StartDaemon, tmp_path: Path
+    ) -> None:
+        first = daemon("--bind", "tcp://127.0.0.1:*", "--logdir", str(tmp_path))
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "chart").write_text("in the way of the sub-run")
+        writer = sidelog.SummaryWriter("run", endpoint=first.endpoint)
+        writer.add_scalars("chart", {"a": 1.0}, 0)
+        with pytest.raises(WriterError, match="chart"):
+            writer.flush()
+        assert first.stop() == 0
+        for step in range(1000):
+            writer.add_scalar("loss", float(step), step)
+        started: list[DaemonProcess] = []
+
+        def start_again() -> None:
+            started.append(daemon("--bind", first.endpoint, "--logdir", str(tmp_path)))
+
+        late = threading.Timer(2.0, start_again)
+        late.start()
+        with pytest.raises(WriterError, match="chart"):
+            writer.close()
+        late.join()
+        assert started[0].stop() == 0
+        assert read_run(tmp_path / "run").steps("loss") == list(range(1000))
 
     def test_in_the_middle_of_a_large_picture_without_waiting_for_the_rest(
         self, daemon: StartDaemon, tmp_path: Path

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sidelog")
 
+GOODBYE_S = 1.0
+"""So long a closing connection may take at least, to say goodbye and to let go of its folders."""
+
 _handles: weakref.WeakSet[WriterHandle] = weakref.WeakSet()
 _opening = threading.Lock()
 
@@ -134,16 +137,17 @@ class WriterHandle:
             return
         connection = recorder.connection
         deadline_s = self._settings.exit_timeout_s if timeout_s is None else timeout_s
-        goodbye_s = 1.0
+        until = time.monotonic() + deadline_s
         try:
-            begun = time.monotonic()
             connection.flush(recorder.runs, everything=True, timeout_s=deadline_s, show_progress=True)
-            goodbye_s = max(goodbye_s, deadline_s - (time.monotonic() - begun))
+        except KeyboardInterrupt:
+            until = 0.0  # whoever presses Ctrl-C does not want to wait
+            raise
         finally:
             self._closed_statistics = connection.statistics()
             for run in recorder.runs:
                 connection.close_run(run)
-            disconnect(connection, goodbye_s)  # lets go of the run's folder
+            disconnect(connection, max(GOODBYE_S, until - time.monotonic()))  # lets go of the run's folder
 
     def statistics(self) -> Statistics:
         """What became of the records of this process so far; of all writers that share this writer's daemon.
