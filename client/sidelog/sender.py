@@ -98,6 +98,7 @@ class Sender:
         self._greeted_at = 0.0
         self._away_since = time.monotonic()
         self._worked_at = 0.0
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._main, name="sidelog-sender", daemon=True)
         self.problem: SidelogError | None = None
 
@@ -127,11 +128,12 @@ class Sender:
             self._stop_after_s = deadline_s
             self._stop_by = time.monotonic() + deadline_s
         self._wakeup.wake()
-        self._thread.join(deadline_s + 5.0)
+        # Not by join: one that Ctrl-C interrupts makes CPython 3.11 take a living thread for one that has ended.
+        self._ended.wait(deadline_s + 5.0)
 
     @property
     def has_ended(self) -> bool:
-        return not self._thread.is_alive()
+        return self._ended.is_set()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -164,6 +166,7 @@ class Sender:
                 self._context.term()
             with self._lock:
                 self._delivery.abandon(self.problem or TransportError("the connection is closed"))
+            self._ended.set()
 
     def _connect(self, now: float) -> None:
         if now < self._retry_at:

@@ -140,8 +140,8 @@ class WriterHandle:
         until = time.monotonic() + deadline_s
         try:
             connection.flush(recorder.runs, everything=True, timeout_s=deadline_s, show_progress=True)
-        except KeyboardInterrupt:
-            until = 0.0  # whoever presses Ctrl-C does not want to wait
+        except BaseException:
+            until = 0.0  # it is settled, given up, or Ctrl-C: nothing is left to wait for
             raise
         finally:
             self._closed_statistics = connection.statistics()
