@@ -56,6 +56,7 @@ class Kind(IntEnum):
     EMBEDDING = 14
     TENSOR = 15
     ONNX = 16
+    SUMMARY = 17
 
 
 _LIGHT = frozenset({Lane.LIGHT})
@@ -78,6 +79,7 @@ LANES: Mapping[Kind, frozenset[Lane]] = {
     Kind.EMBEDDING: _HEAVY,
     Kind.TENSOR: _HEAVY,
     Kind.ONNX: _HEAVY,
+    Kind.SUMMARY: _LIGHT | _HEAVY,
 }
 """In which lanes a record of a kind may travel."""
 

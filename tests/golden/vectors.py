@@ -198,6 +198,7 @@ MESSAGES: dict[str, requests.Request | replies.Reply] = {
     ),
     "tensor": _message(Lane.HEAVY, Kind.TENSOR, "weights", {}, _floats(2, 2)),
     "onnx": _message(Lane.HEAVY, Kind.ONNX, "onnx", {}, (BufferSpec(dtypes.UINT8, (12,)), _PIXELS)),
+    "summary": _message(Lane.LIGHT, Kind.SUMMARY, "summary", {}, (BufferSpec(dtypes.UINT8, (12,)), _PIXELS)),
     "flush": requests.Flush(),
     "heartbeat": requests.Heartbeat(),
     "bye": requests.Bye(),

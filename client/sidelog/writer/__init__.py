@@ -5,6 +5,7 @@ scalars         numbers and words
 pictures        images, grids, feature maps, label maps, boxes
 distributions   histograms and precision-recall curves
 media           figures, audio, video, meshes, embeddings, tensors
+file_writer     summaries that the program has put together itself
 global_writer   one writer for all modules and processes
 """
 

@@ -7,6 +7,7 @@ import threading
 from typing import Literal, cast
 
 from sidelog.arguments import NextStep
+from sidelog.writer.file_writer import FileWriter
 from sidelog.writer.summary_writer import SummaryWriter
 
 _NEXT = cast("int", NextStep())
@@ -73,6 +74,11 @@ class GlobalSummaryWriter:
             if _shared is None:
                 _shared = GlobalSummaryWriter()
             return _shared
+
+    @property
+    def file_writer(self) -> FileWriter:
+        """See :attr:`sidelog.SummaryWriter.file_writer`."""
+        return self.smw.file_writer
 
     def add_scalar(self, tag: str, scalar_value: object, walltime: float | None = None) -> None:
         """Log one number; see :meth:`sidelog.SummaryWriter.add_scalar`."""

@@ -232,12 +232,13 @@ class PictureCalls(WriterHandle):
         box_tensor: object,
         global_step: int | None = None,
         walltime: float | None = None,
-        dataformats: str | None = "CHW",
+        dataformats: str | float | None = "CHW",
         labels: Sequence[str] | str | None = None,
-        *,
-        rescale: float = 1,
+        rescale: float | Sequence[str] | str | None = 1,
     ) -> None:
         """Log a picture with boxes drawn on it.
+
+        torch has ``rescale, dataformats, labels`` in this order; a number as ``dataformats`` means it.
 
         Args:
             tag: name of the picture.
@@ -260,5 +261,8 @@ class PictureCalls(WriterHandle):
         check_tag(tag)
         step, wall_time = self._moment(global_step, walltime)
         what = f"add_image_with_boxes {tag!r}"
+        if isinstance(dataformats, (int, float)):
+            torchs = dataformats, "CHW" if labels is None else labels, None if rescale == 1 else rescale
+            rescale, dataformats, labels = torchs  # type: ignore[assignment]  # what they are is checked below
         chosen = select_boxes(img_tensor, box_tensor, dataformats, labels, rescale, what)
         recorder.add_boxes(tag, chosen.arrays, step, wall_time, chosen.options)

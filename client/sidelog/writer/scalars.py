@@ -129,6 +129,7 @@ class ScalarCalls(WriterHandle):
         metric_dict: dict[str, object],
         name: str | dict[str, list[object]] | None = None,
         global_step: int | str | None = None,
+        torch_global_step: int | None = None,
         *,
         hparam_domain_discrete: dict[str, list[object]] | None = None,
         run_name: str | None = None,
@@ -139,8 +140,9 @@ class ScalarCalls(WriterHandle):
             hparam_dict: name -> a string, bool, number or callable (by its name); None is left out.
             metric_dict: name -> number; logged as scalars of the sub-run.
             name: of the sub-run; the time unless given. torch's third argument is ``hparam_domain_discrete``, and a
-                dict here means it; its fourth is ``run_name``.
-            global_step: step of the metrics.
+                dict here means it.
+            global_step: step of the metrics. torch's fourth argument is ``run_name``, and a string here means it.
+            torch_global_step: torch's fifth argument.
             hparam_domain_discrete: torch's: name -> list of the values that a hyperparameter may have.
             run_name: torch's word for ``name``.
 
@@ -155,6 +157,8 @@ class ScalarCalls(WriterHandle):
             hparam_domain_discrete, name = name, None
         if isinstance(global_step, str):
             run_name, global_step = global_step, None
+        if torch_global_step is not None:
+            global_step = torch_global_step
         document = check_hparams(hparam_dict, metric_dict, hparam_domain_discrete)
         step, wall_time = column_step(global_step), time.time()
         recorder.add_hparams(name or run_name or str(wall_time), pack_document(document), metric_dict, step, wall_time)

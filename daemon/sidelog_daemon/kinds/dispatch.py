@@ -17,6 +17,7 @@ from sidelog_daemon.kinds.onnx import onnx_content
 from sidelog_daemon.kinds.picture import picture_content
 from sidelog_daemon.kinds.pr_curve import pr_counts_content, pr_curve_content
 from sidelog_daemon.kinds.purge import purge_content
+from sidelog_daemon.kinds.summary import summary_content
 from sidelog_daemon.kinds.tensor import tensor_content
 from sidelog_daemon.kinds.text import text_content
 from sidelog_daemon.kinds.video import video_content
@@ -40,6 +41,7 @@ _MAKERS: Mapping[Kind, Callable[[Record], Content]] = {
     Kind.EMBEDDING: embedding_content,
     Kind.TENSOR: tensor_content,
     Kind.ONNX: onnx_content,
+    Kind.SUMMARY: summary_content,
 }
 
 

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 from quiet_writers import Quiet, quiet_writer
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
 
 from sidelog.calls import RecordCall
 from sidelog_shared.documents import read_document
 from sidelog_shared.errors import ConfigError, SnapshotError
-from sidelog_shared.limits import STEP_NEXT
+from sidelog_shared.limits import STEP_NEXT, STEP_NONE
 from sidelog_shared.records import Kind
 
 
@@ -164,6 +166,86 @@ class TestHparams:
         assert isinstance(scalar, tuple)
         assert (scalar[0].tag, scalar[1], scalar[3]) == ("loss", 7, 1.5)
         assert end == "the run is closed"
+
+    @pytest.mark.parametrize(
+        ("arguments", "run", "step"),
+        [
+            (("trial", 7), "trial", 7),  # tensorboardX: name, global_step
+            (({"lr": [0.1]}, "trial", 7), "trial", 7),  # torch: hparam_domain_discrete, run_name, global_step
+            ((None, "trial", 7), "trial", 7),
+            (({"lr": [0.1]}, "trial"), "trial", STEP_NONE),
+            ((None, 7), None, 7),
+        ],
+    )
+    def test_both_orders_of_arguments(self, quiet: Quiet, arguments: Any, run: str | None, step: int) -> None:
+        quiet.writer.add_hparams({"lr": 0.1}, {"loss": 1.5}, *arguments)
+        record, scalar, _ = quiet.light()
+        assert isinstance(scalar, tuple)
+        assert scalar[1] == step
+        assert document(record).get("domains", {"lr": [0.1]}) == {"lr": [0.1]}
+        name = Path(quiet.connection.paths[-1]).name
+        assert name == run or (run is None and float(name) > 1e9)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("HWC", ["cat"], 2),  # tensorboardX: dataformats, labels; rescale is a keyword of it
+        (2, "HWC", ["cat"]),  # torch: rescale, dataformats, labels
+    ],
+)
+def test_boxes_in_both_orders_of_arguments(quiet: Quiet, arguments: Any) -> None:
+    quiet.writer.add_image_with_boxes("a", np.zeros((4, 5, 3)), np.zeros((1, 4)), 1, 2.0, *arguments)
+    assert quiet.picture().options == {"dataformats": "HWC", "labels": ["cat"], "rescale": 2}
+
+
+class TestFileWriter:
+    @pytest.mark.parametrize(
+        ("event", "message"),
+        [
+            (Event(step=3, session_log=SessionLog(status=SessionLog.START)), "session_log in it, expected a summary"),
+            (Event(file_version="brain.Event:2"), "file_version in it, expected a summary"),
+            (Event(), "nothing in it, expected a summary"),
+            ("loss", "is given str, expected an Event message"),
+        ],
+    )
+    def test_other_events_are_refused(self, quiet: Quiet, event: Any, message: str) -> None:
+        with pytest.raises(SnapshotError, match=message):
+            quiet.writer.file_writer.add_event(event)
+        assert not quiet.light()
+
+    @pytest.mark.parametrize(
+        ("summary", "message"),
+        [
+            (Summary(), "a Summary message without values, expected at least one"),
+            (Summary.Value(tag="loss"), "is given Value, expected a Summary message"),
+            (b"loss", "is given bytes, expected a Summary message"),
+        ],
+    )
+    def test_other_things_than_summaries_are_refused(self, quiet: Quiet, summary: Any, message: str) -> None:
+        with pytest.raises(SnapshotError, match=message):
+            quiet.writer.file_writer.add_summary(summary)
+        assert not quiet.light()
+
+    def test_a_large_one_is_heavy(self, quiet: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sidelog.writer.handle.PART_BYTES", 1000)
+        for size in (100, 2000):
+            image = Summary.Image(encoded_image_string=bytes(size))
+            quiet.writer.file_writer.add_summary(Summary(value=[Summary.Value(tag="picture", image=image)]), 3, 4.0)
+        (small,) = quiet.light()
+        assert isinstance(small, RecordCall)
+        for call in (small, heavy(quiet)):
+            assert (call.kind, call.step, call.wall_time) == (Kind.SUMMARY, 3, 4.0)
+
+    def test_of_a_writer_that_is_off_it_is_off(self, tmp_path: Path) -> None:
+        import sidelog
+
+        writer = sidelog.SummaryWriter(tmp_path / "off", write_to_disk=False)
+        writer.file_writer.add_summary(Summary(value=[Summary.Value(tag="loss", simple_value=1)]))
+        writer.file_writer.flush()
+        writer.file_writer.close()
+        assert writer.file_writer.get_logdir() == str(tmp_path / "off")
+        assert not (tmp_path / "off").exists()
 
 
 class TestMetadata:

@@ -115,6 +115,9 @@ N = np.zeros
         (record(Kind.MESH, N((1, 2, 3)), config="{}", parts=["edges"]), r"parts is \['edges'\], expected some of"),
         (record(Kind.TENSOR, N(1), N(1)), "TENSOR has 2 buffers, expected 1"),
         (record(Kind.ONNX, N(1)), r"ONNX.model is float64 \[1\], expected uint8 \[n\]"),
+        (record(Kind.SUMMARY, N(1)), r"SUMMARY.summary is float64 \[1\], expected uint8 \[n\]"),
+        (record(Kind.SUMMARY, b"\x0a\xff"), "2 bytes are no Summary message"),
+        (record(Kind.SUMMARY, b""), "of 0 bytes has no value, expected at least one"),
         (record(Kind.BOXES, N((2, 3)), dataformats="HW"), "BOXES has 1 buffers, expected 2"),
     ],
 )
