@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sized
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from sidelog.snapshot import kept_bytes
+from sidelog.writer.handle import WriterHandle
 from sidelog_shared.errors import SnapshotError
-
-if TYPE_CHECKING:
-    from sidelog.writer.handle import WriterHandle
+from sidelog_shared.limits import PART_BYTES
+from sidelog_shared.records import Kind
 
 
 class Summary(Protocol):
@@ -40,7 +41,7 @@ class FileWriter:
         writer: whose run it is.
     """
 
-    def __init__(self, writer: WriterHandle) -> None:
+    def __init__(self, writer: SummaryCalls) -> None:
         self._writer = writer
 
     def get_logdir(self) -> str:
@@ -106,3 +107,26 @@ def _checked(summary: Summary) -> bytes:
     if not values:
         raise SnapshotError("add_summary is given a Summary message without values, expected at least one")
     return summary.SerializeToString()
+
+
+class SummaryCalls(WriterHandle):
+    """See :class:`sidelog.SummaryWriter`."""
+
+    @property
+    def file_writer(self) -> FileWriter:
+        """For programs that put ``Summary`` messages together themselves, as in tensorboardX."""
+        return FileWriter(self)
+
+    def _get_file_writer(self) -> FileWriter:
+        """``file_writer``, as programs call it that know tensorboardX's inside."""
+        return FileWriter(self)
+
+    def _add_summary(self, summary: bytes, global_step: object, walltime: object) -> None:
+        recorder = self._recorder or self._open()
+        if recorder is None:
+            return
+        step, wall_time = self._moment(global_step, walltime)
+        if len(summary) > PART_BYTES:  # a picture, say: it travels in parts, which scalars must not wait for
+            recorder.add_heavy(Kind.SUMMARY, "summary", step, wall_time, {}, [summary])
+        else:
+            recorder.add_light(Kind.SUMMARY, "summary", step, wall_time, {}, (kept_bytes(summary),))

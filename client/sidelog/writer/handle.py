@@ -20,11 +20,8 @@ from sidelog.connection import FLUSH_TIMEOUT_S, connect, disconnect
 from sidelog.recorder import Recorder
 from sidelog.scalar_history import ScalarHistory
 from sidelog.settings import Settings
-from sidelog.snapshot import kept_bytes
 from sidelog.statistics import Statistics
-from sidelog.writer.file_writer import FileWriter
 from sidelog_shared.errors import ConfigError, SidelogError
-from sidelog_shared.limits import PART_BYTES
 from sidelog_shared.names import check_run_name
 from sidelog_shared.records import Kind
 
@@ -92,15 +89,6 @@ class WriterHandle:
     def get_logdir(self) -> str:
         """The folder of the run, as it was given; of rank k its sub-folder."""
         return self.logdir
-
-    @property
-    def file_writer(self) -> FileWriter:
-        """For programs that put ``Summary`` messages together themselves, as in tensorboardX."""
-        return FileWriter(self)
-
-    def _get_file_writer(self) -> FileWriter:
-        """``file_writer``, as programs call it that know tensorboardX's inside."""
-        return FileWriter(self)
 
     @contextmanager
     def use_metadata(self, *, global_step: int | None = None, walltime: float | None = None) -> Iterator[Self]:
@@ -196,16 +184,6 @@ class WriterHandle:
                     recorder.add_light(Kind.PURGE, "purge_step", self.purge_step, time.time(), {}, ())
                 self._recorder = recorder
             return self._recorder
-
-    def _add_summary(self, summary: bytes, global_step: object, walltime: object) -> None:
-        recorder = self._recorder or self._open()
-        if recorder is None:
-            return
-        step, wall_time = self._moment(global_step, walltime)
-        if len(summary) > PART_BYTES:  # a picture, say: it travels in parts, which scalars must not wait for
-            recorder.add_heavy(Kind.SUMMARY, "summary", step, wall_time, {}, [summary])
-        else:
-            recorder.add_light(Kind.SUMMARY, "summary", step, wall_time, {}, (kept_bytes(summary),))
 
     def _moment(self, global_step: object, walltime: object) -> tuple[int | None, float]:
         """Step and wall time of a call, :meth:`use_metadata`'s where it gives none; checked."""

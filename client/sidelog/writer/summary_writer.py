@@ -6,12 +6,13 @@ No socket, no disk, no synchronization with a device: those belong to the sender
 from __future__ import annotations
 
 from sidelog.writer.distributions import DistributionCalls
+from sidelog.writer.file_writer import SummaryCalls
 from sidelog.writer.media import MediaCalls
 from sidelog.writer.pictures import PictureCalls
 from sidelog.writer.scalars import ScalarCalls
 
 
-class SummaryWriter(ScalarCalls, PictureCalls, DistributionCalls, MediaCalls):
+class SummaryWriter(ScalarCalls, PictureCalls, DistributionCalls, MediaCalls, SummaryCalls):
     """Logs one run through the sidecar daemon; tensorboardX's signatures where it has the call.
 
     The first writer on a machine starts the local daemon; every later one finds it. The constructor returns at

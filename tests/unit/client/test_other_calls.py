@@ -228,7 +228,7 @@ class TestFileWriter:
         assert not quiet.light()
 
     def test_a_large_one_is_heavy(self, quiet: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("sidelog.writer.handle.PART_BYTES", 1000)
+        monkeypatch.setattr("sidelog.writer.file_writer.PART_BYTES", 1000)
         for size in (100, 2000):
             image = Summary.Image(encoded_image_string=bytes(size))
             quiet.writer.file_writer.add_summary(Summary(value=[Summary.Value(tag="picture", image=image)]), 3, 4.0)
