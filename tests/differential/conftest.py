@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,3 +61,11 @@ def pair(pairs: Callable[..., Pair]) -> Any:
 def peer(request: pytest.FixtureRequest) -> Any:
     """Both originals, one after the other."""
     return PEERS[request.param]
+
+
+@pytest.fixture
+def a_second_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their files have the second in their names: opened again within one, the second file overwrites the first."""
+    seconds = itertools.count(int(time.time()))
+    for writer in ("tensorboardX.event_file_writer", "tensorboard.summary.writer.event_file_writer"):
+        monkeypatch.setattr(f"{writer}.time.time", lambda: float(next(seconds)))

@@ -126,6 +126,27 @@ def _content(value: Any) -> tuple[Any, ...]:
             raise AssertionError(f"a value of kind {other}")
 
 
+def picture(value: Decoded) -> np.ndarray:
+    """The (first) picture of a value, ``[H, W, 3 or 4]``."""
+    shape, pixels, _ = value.content[3][0]
+    return np.frombuffer(pixels, np.uint8).reshape(shape)
+
+
+def in_the_order_of_the_file(folder: Path) -> list[str]:
+    """The tags of a run's values, as they stand."""
+    return [value.tag for value in messages(folder)]
+
+
+def messages(folder: Path) -> list[Any]:
+    """The values of a run as protobuf's messages."""
+    return [
+        value
+        for path in sorted(folder.glob("*tfevents*"))
+        for event in LegacyEventFileLoader(str(path)).Load()
+        for value in event.summary.value
+    ]
+
+
 def _pixels(encoded: bytes) -> tuple[Any, ...]:
     """Frames of a picture: shape, bytes, and how long each is shown. Grey and RGB that look alike are equal."""
     picture = Image.open(io.BytesIO(encoded))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,14 +84,6 @@ def test_use_metadata_around_every_method(pair: Pair, calls: dict[str, Any], mom
                 every_method.by_name(getattr(writer, name), arguments, {"global_step": 8, "walltime": 2e8})
         writer.add_scalar("after", 0.5, None, 1e9)
     pair.check()
-
-
-@pytest.fixture
-def a_second_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their files have the second in their names: opened again within one, the second file overwrites the first."""
-    seconds = itertools.count(int(time.time()))
-    for writer in ("tensorboardX.event_file_writer", "tensorboard.summary.writer.event_file_writer"):
-        monkeypatch.setattr(f"{writer}.time.time", lambda: float(next(seconds)))
 
 
 @pytest.mark.usefixtures("a_second_each")
