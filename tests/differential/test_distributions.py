@@ -26,7 +26,7 @@ from values import (
 )  # fmt: skip
 
 Pairs = Callable[..., Pair]
-often = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+often = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 BINS = ("tensorflow", "auto", "fd", "doane", "scott", "rice", "sturges", "sqrt")
 EDGES = ([-60.0, -1.0, 0.0, 5.0, 100.0], (0, 50), np.array([0, 1, 1, 99]), torch.tensor([-99.0, 99.0]), range(0, 90, 7))
 

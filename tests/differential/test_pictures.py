@@ -17,7 +17,7 @@ from values import FLOATS, arrays, native, plain_tags, steps, tags, wall_times
 
 mpl.use("agg")
 Pairs = Callable[..., Pair]
-often = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+often = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 PICTURE_TYPES = (*FLOATS, torch.uint8, torch.bool)
 
