@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+import re
 import socket
 import time
 from datetime import datetime
@@ -26,10 +27,15 @@ _MAX_WORDS_BYTES = 4096
 
 
 def check_step(step: object) -> int:
-    """An integer of 64 bits; numpy's integers and integer tensors of one element are integers too."""
+    """An integer of 64 bits. Any number is taken, as tensorboardX does, and what stands behind its point is cut off.
+
+    A text is none, though Python makes an integer of ``"7"``: it is an argument in another's place.
+    """
     try:
-        number = operator.index(step)  # type: ignore[arg-type]
-    except TypeError:
+        if isinstance(step, (str, bytes)):
+            raise TypeError("a text")
+        number: int = int(step)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # NaN, infinity; tensors of several elements
         raise TypeError(f"global_step is {type(step).__name__} {step!r:.60}, expected an integer") from None
     if not STEP_MIN <= number <= STEP_MAX:
         raise ValueError(f"global_step is {number}, expected a 64-bit integer")
@@ -93,7 +99,7 @@ def run_folder(given: object, *, comment: str, rank: int | Literal["auto"] | Non
         over_tcp: it is a name relative to the daemon's logdir.
 
     Raises:
-        ConfigError: not a path, or no rank.
+        ConfigError: not a path, one of a cloud storage, or no rank.
     """
     if given is None or given == "":
         name = datetime.now().strftime("%b%d_%H-%M-%S") + "_" + socket.gethostname() + str(comment)
@@ -104,6 +110,8 @@ def run_folder(given: object, *, comment: str, rank: int | Literal["auto"] | Non
         raise ConfigError(f"logdir is {type(given).__name__} {given!r:.60}, expected a path")
     if isinstance(folder, bytes) or "\0" in folder:
         raise ConfigError(f"logdir is {folder!r:.60}, expected a path without NUL characters")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", folder):  # else it would be made here, as a folder named "s3:"
+        raise ConfigError(f"logdir is {folder!r:.60}, expected a folder of this machine: no cloud storage is written")
     if rank == "auto":
         found = ranks.detect()
         rank = None if found is None else found.rank
@@ -146,17 +154,29 @@ def check_bins(bins: object, max_bins: object, what: str) -> tuple[dict[str, obj
         if bins not in _BIN_NAMES:
             raise ConfigError(f"{what}: bins is {bins!r}, expected one of {', '.join(_BIN_NAMES)}")
         options["bins"] = bins
-    elif isinstance(bins, int) and not isinstance(bins, bool):
-        if not 1 <= bins <= _MAX_BINS:
-            raise ConfigError(f"{what}: bins is {bins}, expected 1 to {_MAX_BINS:,}")
-        options["bins"] = bins
+    elif (count := _as_integer(bins)) is not None:
+        if not 1 <= count <= _MAX_BINS:
+            raise ConfigError(f"{what}: bins is {count}, expected 1 to {_MAX_BINS:,}")
+        options["bins"] = count
     else:
         edges = _edges(bins, what)
     if max_bins is not None:
-        if isinstance(max_bins, bool) or not isinstance(max_bins, int) or max_bins < 1:
+        most = _as_integer(max_bins)
+        if most is None or most < 1:
             raise ConfigError(f"{what}: max_bins is {max_bins!r}, expected an integer of at least 1")
-        options["max_bins"] = min(max_bins, _MAX_BINS)
+        options["max_bins"] = min(most, _MAX_BINS)
     return options, edges
+
+
+def _as_integer(value: object) -> int | None:
+    """An integer of Python's, numpy's or torch's; None for what is none. (An array of one edge is one, to them.)"""
+    dimensions: object = getattr(value, "ndim", 0)
+    if isinstance(value, bool) or dimensions:
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
 
 
 def _edges(bins: object, what: str) -> npt.NDArray[np.float64]:

@@ -36,7 +36,7 @@ class Selected:
 
 
 def select_audio(value: object, sample_rate: object, what: str) -> Selected:
-    """Samples ``[frames]``, ``[frames, 1 or 2]``, or torch's ``[1, frames]``.
+    """Samples ``[frames]``, ``[frames, 1 or 2]``, or torch's ``[1, frames]`` and ``[1, 1, frames]``.
 
     Raises:
         SnapshotError: another shape, or empty.
@@ -44,6 +44,9 @@ def select_audio(value: object, sample_rate: object, what: str) -> Selected:
     """
     array = _not_empty(value, what)
     shape = shape_of(array)
+    if len(shape) > 2:  # torch's writer takes any number of dimensions of size 1
+        array = array.squeeze()
+        shape = shape_of(array)
     if len(shape) == 2 and shape[0] == 1 and shape[1] > 2:
         array = array[0]
     elif not (len(shape) == 1 or (len(shape) == 2 and shape[1] in (1, 2))):
@@ -66,16 +69,16 @@ def select_video(value: object, fps: object, dataformats: object, what: str) -> 
     if len(shape) != 5:
         raise SnapshotError(f"{what} is {describe(array)}, expected 5 dimensions: {', '.join(letters)}")
     channels = shape[letters.index("C")]
-    if channels not in (1, 3):
-        raise SnapshotError(f"{what} has {channels} channels, expected 1 or 3")
+    if channels not in (1, 3, 4):
+        raise SnapshotError(f"{what} has {channels} channels, expected 1, 3 or 4")
     return Selected([array], {"dataformats": letters, "fps": positive(f"{what}: fps", fps)})
 
 
 def select_mesh(vertices: object, colors: object, faces: object, config: object, what: str) -> Selected:
-    """Vertices, faces and colors, each ``[batch, n, 3]``.
+    """Vertices, faces and colors, each ``[batch, n, 3]``; none at all are a mesh of nothing.
 
     Raises:
-        SnapshotError: another shape, or empty.
+        SnapshotError: another shape.
         ConfigError: a configuration that is no JSON, or too long.
     """
     parts = [("vertices", vertices), ("faces", faces), ("colors", colors)]
@@ -83,7 +86,7 @@ def select_mesh(vertices: object, colors: object, faces: object, config: object,
     for name, value in parts:
         if value is None and name != "vertices":
             continue
-        array = _not_empty(value, f"{what}: {name}")
+        array = as_array(value, f"{what}: {name}")
         shape = shape_of(array)
         if len(shape) != 3 or shape[2] != 3:
             raise SnapshotError(f"{what}: {name} is {describe(array)}, expected [batch, n, 3]")
@@ -123,7 +126,7 @@ def select_embedding(mat: object, metadata: object, label_img: object, header: o
     if label_img is not None:
         sprites = _not_empty(label_img, f"{what}: label_img")
         size = shape_of(sprites)
-        if len(size) != 4 or size[0] != shape[0] or size[1] not in (1, 3, 4) or size[2] != size[3]:
+        if len(size) != 4 or size[0] != shape[0] or size[1] not in (1, 3) or size[2] != size[3]:
             raise SnapshotError(
                 f"{what}: label_img is {describe(sprites)}, expected [{shape[0]}, 1 or 3, H, H]: square pictures, one "
                 "per row of the matrix"
@@ -142,7 +145,8 @@ def _labels(metadata: object, header: object, count: int, what: str) -> dict[str
         return {"header": None, "rows": [str(row) for row in rows]}
     names = [str(name) for name in cast("Sequence[object]", header)]
     for row in rows:
-        if isinstance(row, str) or not isinstance(row, Sequence) or len(row) != len(names):
+        is_row = not isinstance(row, str) and (isinstance(row, Sequence) or hasattr(row, "__array__"))
+        if not is_row or len(row) != len(names):
             raise SnapshotError(
                 f"{what}: metadata has the row {row!r:.60}, expected {len(names)} columns, as the header"
             )
@@ -169,12 +173,16 @@ def select_boxes(
         raise SnapshotError(f"{what} is {describe(image)} ({letters}), expected 1, 3 or 4 channels")
     array = as_array(boxes, f"{what}: box_tensor")
     shape = shape_of(array)
-    if len(shape) != 2 or shape[1] != 4:
+    if 0 in shape[:1]:  # no boxes, in whatever shape
+        array = np.empty((0, 4))
+    elif len(shape) != 2 or shape[1] < 4:
         raise SnapshotError(f"{what}: box_tensor is {describe(array)}, expected [n, 4]: left, top, right, bottom")
+    else:
+        array = array[:, :4]  # scores and classes stand behind them
     options: dict[str, object] = {"dataformats": letters}
     names = [labels] if isinstance(labels, str) else labels
     if names is not None:
-        names = [str(name) for name in cast("Sequence[object]", names)]
+        names = ["" if name is None else str(name) for name in cast("Sequence[object]", names)]
         if len(names) == shape[0]:  # else they are left out, as in tensorboardX
             options["labels"] = names
     factor = positive(f"{what}: rescale", rescale)
@@ -190,18 +198,28 @@ def select_pr_curve(labels: object, predictions: object, weights: object, thresh
         SnapshotError: not as many.
         ConfigError: a number of thresholds that cannot be.
     """
-    truth, guess = _not_empty(labels, f"{what}: labels"), _not_empty(predictions, f"{what}: predictions")
+    truth, guess = as_array(labels, f"{what}: labels"), as_array(predictions, f"{what}: predictions")
     arrays = [truth, guess]
     if _count(truth) != _count(guess):
         raise SnapshotError(
             f"{what}: labels is {describe(truth)} and predictions is {describe(guess)}, expected as many"
         )
     if weights is not None:
-        weight = _not_empty(weights, f"{what}: weights")
+        weight = as_array(weights, f"{what}: weights")
         if _count(weight) not in (1, _count(truth)):
-            raise SnapshotError(f"{what}: weights is {describe(weight)}, expected {_count(truth):,} elements or one")
+            weight = _broadcast(weight, shape_of(truth), what)
         arrays.append(weight)
-    return Selected(arrays, {"num_thresholds": _integer("num_thresholds", thresholds, 2, _MAX_RATE)})
+    return Selected(arrays, {"num_thresholds": _integer("num_thresholds", thresholds, 1, _MAX_RATE)})
+
+
+def _broadcast(weight: Array, shape: tuple[int, ...], what: str) -> Array:
+    """Weights of fewer dimensions, as numpy's rules have it: one for each class, of labels ``[n, classes]``."""
+    try:
+        return np.broadcast_to(weight, shape) if isinstance(weight, np.ndarray) else weight.expand(shape)
+    except (ValueError, RuntimeError):
+        raise SnapshotError(
+            f"{what}: weights is {describe(weight)}, expected {math.prod(shape):,} elements or one"
+        ) from None
 
 
 def numbers(value: object, what: str) -> npt.NDArray[np.float64]:

@@ -123,8 +123,13 @@ def select_image(
 def select_images(
     value: object, dataformats: str, grid: GridArguments, mean: object, std: object, what: str
 ) -> Selection:
-    """What ``add_images`` shows: a batch in tensorboardX's mosaic, or in ``make_grid``'s with any grid argument."""
+    """What ``add_images`` shows: a batch in tensorboardX's mosaic, or in ``make_grid``'s with any grid argument.
+
+    One picture in its own letters is shown as ``add_image`` shows it: the originals make no difference between them.
+    """
     formats = _letters(dataformats, what)
+    if sorted(formats) in (sorted("CHW"), sorted("HW")) and getattr(value, "ndim", 0) == len(formats):
+        return select_image(value, dataformats, grid, mean, std, what)
     if isinstance(value, (list, tuple)) and any(_is_array(item) for item in value):
         arrays = _same_shape([as_array(item, f"{what}[{i}]") for i, item in enumerate(value)], what)
         shape: tuple[int, ...] = (len(arrays), *arrays[0].shape)

@@ -272,7 +272,8 @@ class Recorder:
                 run = self._subruns[name] = self.connection.open_run(self._path_of(name))
             return run
 
-    def _path_of(self, name: str) -> str:
+    def _path_of(self, name: str | os.PathLike[str]) -> str:
+        name = os.fspath(name)
         if ".." in name.split("/"):
             raise ValueError(f"{name!r} leaves the run's folder, expected no '..' in it")
         return os.path.join(self._logdir, name.lstrip("/"))
@@ -291,9 +292,11 @@ def _is_capturing(tensor: torch.Tensor) -> bool:
 def _scalar(series: Series, step: int, wall_time: float, value: object) -> ScalarCall | None:
     """A checked call; None for a tensor of a CUDA graph that is being captured, which has no value."""
     what = f"add_scalar {series.tag!r}"
-    if isinstance(value, (list, tuple, str)) or value is None:
+    if isinstance(value, (tuple, str)) or value is None:
         raise TypeError(f"{what} is {type(value).__name__} {value!r:.60}, expected a number or a tensor of one element")
-    if hasattr(value, "shape"):
+    if isinstance(value, np.longdouble):  # an array of them cannot travel
+        value = float(value)
+    if isinstance(value, list) or hasattr(value, "shape"):
         array = as_array(value, what)
         if math.prod(array.shape) != 1:
             raise SnapshotError(f"{what} is {describe(array)}, expected one element")

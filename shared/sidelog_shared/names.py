@@ -37,8 +37,9 @@ def check_tag(tag: object) -> str:
 def clean_tag(tag: str) -> str:
     """The tag as it stands in the event file.
 
-    tensorboardX and torch.utils.tensorboard write every character that is not a letter, a digit or one of
-    ``-/_.`` as ``_`` and strip leading slashes (their ``_clean_tag``); so do we, that tags compare equal.
+    tensorboardX writes every character that is not a letter, a digit or one of ``-/_.`` as ``_`` and strips leading
+    slashes (its ``_clean_tag``, in scalars, pictures, histograms and videos); so do we, that tags compare equal.
+    torch.utils.tensorboard keeps a tag as it is.
     """
     return _TAG_CHARACTERS_REPLACED.sub("_", tag).lstrip("/")
 

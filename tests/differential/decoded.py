@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from google.protobuf import text_format
 from PIL import Image, ImageSequence
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.event_pb2 import SessionLog
+from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 NOW = "now"
 """Instead of a wall time that the writer took itself."""
@@ -60,13 +63,19 @@ def decode_run(folder: Path, *, since: float) -> dict[str, list[Decoded]]:
 
 
 def other_files(folder: Path) -> dict[str, Any]:
-    """Files that are not event files: texts as they are, pictures as pixels."""
+    """Files that are not event files: texts as they are, pictures as pixels, the projector's by what it reads."""
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or "tfevents" in path.name or path.name.startswith("."):
             continue
-        is_picture = path.suffix == ".png"
-        found[str(path.relative_to(folder))] = _pixels(path.read_bytes()) if is_picture else path.read_text()
+        match path.suffix:
+            case ".png":
+                content: Any = _pixels(path.read_bytes())
+            case ".pbtxt":
+                content = list(text_format.Parse(path.read_text(), ProjectorConfig()).embeddings)
+            case _:
+                content = path.read_text()
+        found[str(path.relative_to(folder))] = content
     return found
 
 
@@ -78,7 +87,9 @@ def _values(event: Any, since: float) -> list[Decoded]:
             return [Decoded("", event.step, wall_time, ("start",), metadata)]
         return []  # the beginning of a run, and our markers
     if event.HasField("graph_def"):
-        return [Decoded("", event.step, wall_time, ("graph", event.graph_def), metadata)]
+        # A graph holds maps, which protobuf writes in any order.
+        graph = GraphDef.FromString(event.graph_def).SerializeToString(deterministic=True)
+        return [Decoded("", event.step, wall_time, ("graph", graph), metadata)]
     return [_value(event, value, wall_time) for value in event.summary.value]
 
 
@@ -113,6 +124,27 @@ def _content(value: Any) -> tuple[Any, ...]:
             return ("nothing",)
         case other:
             raise AssertionError(f"a value of kind {other}")
+
+
+def picture(value: Decoded) -> np.ndarray:
+    """The (first) picture of a value, ``[H, W, 3 or 4]``."""
+    shape, pixels, _ = value.content[3][0]
+    return np.frombuffer(pixels, np.uint8).reshape(shape)
+
+
+def in_the_order_of_the_file(folder: Path) -> list[str]:
+    """The tags of a run's values, as they stand."""
+    return [value.tag for value in messages(folder)]
+
+
+def messages(folder: Path) -> list[Any]:
+    """The values of a run as protobuf's messages."""
+    return [
+        value
+        for path in sorted(folder.glob("*tfevents*"))
+        for event in LegacyEventFileLoader(str(path)).Load()
+        for value in event.summary.value
+    ]
 
 
 def _pixels(encoded: bytes) -> tuple[Any, ...]:

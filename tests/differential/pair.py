@@ -1,4 +1,4 @@
-"""The same calls to sidelog and to tensorboardX, and what then stands in the event files of both."""
+"""The same calls to sidelog and to one of the originals, and what then stands in the event files of both."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import tensorboardX.writer  # not from the package: the daemon's tests load its modules without it
-from decoded import decode_run, other_files
+import torch.utils.tensorboard
+from decoded import Decoded, decode_run, other_files
 
 import sidelog
+
+PEERS: dict[str, Callable[..., Any]] = {
+    "tensorboardX": tensorboardX.writer.SummaryWriter,
+    "torch": torch.utils.tensorboard.SummaryWriter,
+}
 
 
 class Pair:
@@ -18,38 +24,49 @@ class Pair:
 
     Args:
         folder: each gets a sub-folder.
-        arguments: of both constructors.
         peer: makes the other writer; tensorboardX's unless given.
+        arguments: of both constructors.
     """
 
     def __init__(self, folder: Path, *, peer: Callable[..., Any] | None = None, **arguments: Any) -> None:
         self._since = time.time() - 60
-        self._folders = folder / "ours", folder / "theirs"
-        make_peer = tensorboardX.writer.SummaryWriter if peer is None else peer
-        self.ours = sidelog.SummaryWriter(str(self._folders[0]), **arguments)
-        self.theirs = make_peer(str(self._folders[1]), **arguments)
+        self.folders = folder / "ours", folder / "theirs"
+        self.ours = sidelog.SummaryWriter(str(self.folders[0]), **arguments)
+        self._before = self.ours.statistics()
+        self.theirs = (peer or PEERS["tensorboardX"])(str(self.folders[1]), **arguments)
 
-    def call(self, name: str, *arguments: Any, **named: Any) -> None:
+    def call(self, name: str, /, *arguments: Any, **named: Any) -> None:
         """Make one call of both."""
         self.ours_alone(name, *arguments, **named)
         self.theirs_alone(name, *arguments, **named)
 
-    def ours_alone(self, name: str, *arguments: Any, **named: Any) -> None:
+    def ours_alone(self, name: str, /, *arguments: Any, **named: Any) -> None:
         getattr(self.ours, name)(*arguments, **named)
 
-    def theirs_alone(self, name: str, *arguments: Any, **named: Any) -> None:
+    def theirs_alone(self, name: str, /, *arguments: Any, **named: Any) -> None:
         getattr(self.theirs, name)(*arguments, **named)
 
     def close(self) -> None:
         self.ours.close()
         self.theirs.close()
 
+    def decoded(self) -> tuple[dict[str, list[Decoded]], dict[str, list[Decoded]]]:
+        """Close both; what ours wrote and what theirs did, by folder."""
+        self.close()
+        ours, theirs = (decode_run(folder, since=self._since) for folder in self.folders)
+        return ours, theirs
+
+    def values(self, folder: str = ".") -> tuple[list[Decoded], list[Decoded]]:
+        """Of one folder."""
+        ours, theirs = self.decoded()
+        return ours.get(folder, []), theirs.get(folder, [])
+
     def check(self) -> None:
         """Close both: they wrote the same."""
-        self.close()
-        ours, theirs = (decode_run(folder, since=self._since) for folder in self._folders)
+        ours, theirs = self.decoded()
         assert ours == theirs
-        assert ours or other_files(self._folders[0]), "nothing was written, so nothing was compared"
-        assert other_files(self._folders[0]) == other_files(self._folders[1])
-        statistics = self.ours.statistics()
-        assert statistics.written == statistics.logged, statistics
+        files = [other_files(folder) for folder in self.folders]
+        assert ours or files[0], "nothing was written, so nothing was compared"
+        assert files[0] == files[1]
+        after, before = self.ours.statistics(), self._before
+        assert after.logged - after.written == before.logged - before.written - before.pending, after

@@ -1,10 +1,9 @@
-"""Numbers and words: event for event what tensorboardX writes."""
+"""Numbers: event for event what tensorboardX and torch write."""
 
 from __future__ import annotations
 
 import itertools
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.utils.tensorboard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pair import Pair
-from values import steps, tags, wall_times
+from pair import PEERS, Pair
+from values import FLOATS, INTEGERS, UNSIGNED, arrays, as_they_can_take, plain_tags, steps, tags, wall_times
 
 Pairs = Callable[..., Pair]
-often = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+often = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 floats = st.floats(width=64)
 numbers = (
@@ -27,200 +25,171 @@ numbers = (
     | st.integers(-(2**60), 2**60)
     | st.booleans()
     | floats.map(np.float64)
-    | st.floats(width=32).map(np.float32)
+    | floats.map(np.longdouble)
+    | floats.map(lambda value: [value])
+    | st.integers(-9, 9).map(lambda value: [[value]])
+    | st.booleans().map(np.bool_)
+    | st.sampled_from([np.int8, np.uint16, np.int32, np.uint64, np.float16, np.float32]).map(lambda kind: kind(7))
     | st.floats(width=32).map(torch.tensor)
     | st.floats(width=32).map(lambda value: torch.tensor([[value]], requires_grad=True))
-    | st.integers(-100, 100).map(np.int32)
-    | st.integers(0, 255).map(lambda value: torch.tensor([value], dtype=torch.uint8))
+    | st.integers(0, 3).flatmap(
+        lambda ndim: arrays(st.just((1,) * ndim), (*FLOATS, *INTEGERS, *UNSIGNED, torch.bool), low=0, high=1)
+    )
 )
-
-
-def for_them(value: Any) -> Any:
-    return value.detach() if isinstance(value, torch.Tensor) else value
+words = st.text("aß *\n", max_size=9)
 
 
 @often
-@given(calls=st.lists(st.tuples(tags, numbers, steps, wall_times), min_size=1, max_size=20))
-def test_add_scalar(pairs: Pairs, calls: list[tuple[Any, ...]]) -> None:
+@given(
+    calls=st.lists(st.tuples(tags, numbers, steps, wall_times, words, words), min_size=1, max_size=20),
+    given_words=st.integers(0, 2),
+)
+def test_add_scalar(pairs: Pairs, calls: list[tuple[Any, ...]], given_words: int) -> None:
     pair = pairs()
-    for tag, value, step, wall_time in calls:
-        pair.ours_alone("add_scalar", tag, value, step, wall_time)
-        pair.theirs_alone("add_scalar", tag, for_them(value), step, wall_time)
-    pair.check()
-
-
-@often
-@given(step=steps, words=st.tuples(st.text("aß *", max_size=9), st.text("bü", max_size=9)))
-def test_add_scalar_with_words(pairs: Pairs, step: int | None, words: tuple[str, str]) -> None:
-    pair = pairs()
-    pair.call("add_scalar", "loss", 0.5, step, 1e9, *words)
-    pair.call("add_scalar", "loss", 0.25, step, 1e9, display_name=words[1])
-    pair.check()
-
-
-def test_steps_that_are_equal_falling_and_missing(pair: Pair) -> None:
-    for value, step in enumerate([5, 5, 4, None, 0, np.int64(7), torch.tensor(8), 2**62]):
-        pair.call("add_scalar", "loss", float(value), step, 1e9 + value)
-    pair.check()
-
-
-def test_wall_times_that_are_not_given(pair: Pair) -> None:
-    pair.call("add_scalar", "loss", 0.5, 1)
-    pair.call("add_text", "note", "text", 1)
-    pair.call("add_scalars", "both", {"a": 1, "b": 2}, 1)
+    for tag, value, step, wall_time, *titles in calls:
+        rest = (step, wall_time, *titles[:given_words])
+        pair.ours_alone("add_scalar", tag, value, *rest)
+        pair.theirs_alone("add_scalar", tag, as_they_can_take(value), *rest)
     pair.check()
 
 
 @often
 @given(
     calls=st.lists(
-        st.tuples(
-            st.sampled_from(["chart", "a/b", "x y"]),
-            st.dictionaries(st.sampled_from(["a", "b", "c/d", "é"]), st.floats(width=32), min_size=1),
-            steps,
-            wall_times,
-        ),
+        st.tuples(plain_tags, numbers.filter(lambda number: not isinstance(number, list)), steps, wall_times),
         min_size=1,
-        max_size=5,
+        max_size=20,
     )
 )
-def test_add_scalars(pairs: Pairs, calls: list[tuple[Any, ...]]) -> None:
-    pair = pairs()
-    for call in calls:
-        pair.call("add_scalars", *call)
+def test_add_scalar_as_torch_has_it(pairs: Pairs, calls: list[tuple[Any, ...]]) -> None:
+    pair = pairs(peer=PEERS["torch"])
+    for tag, value, *rest in calls:
+        pair.ours_alone("add_scalar", tag, value, *rest)
+        pair.theirs_alone("add_scalar", tag, as_they_can_take(value), *rest)
     pair.check()
 
 
-@often
-@given(texts=st.lists(st.tuples(tags, st.text(max_size=50), steps, wall_times), min_size=1, max_size=5))
-def test_add_text(pairs: Pairs, texts: list[tuple[Any, ...]]) -> None:
-    pair = pairs()
-    for text in texts:
-        pair.call("add_text", *text)
+@pytest.mark.parametrize("named", [{"display_name": "Loss"}, {"summary_description": "of *training*"}])
+def test_either_of_title_and_description(pair: Pair, named: dict[str, str]) -> None:
+    pair.call("add_scalar", "loss", 0.5, 1, 1e9, **named)
     pair.check()
 
 
-hyperparameters = st.dictionaries(
-    st.text("abc_é", min_size=1, max_size=8),
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=9)
-    | st.sampled_from([torch.relu, torch.nn.ReLU, np.float32(1), (1, 2), [3]]),
-)  # fmt: skip
+def test_titles_that_change_and_end(pair: Pair) -> None:
+    for step, title in enumerate(("", "a", "b", "", "a")):
+        pair.call("add_scalar", "loss", 0.5, step, 1e9, title)
+    pair.check()
+
+
+def test_steps_that_are_equal_falling_and_missing(pair: Pair) -> None:
+    for value, step in enumerate([5, 5, 4, None, 0, np.int64(7), torch.tensor(8), 2**62, 3.99, -0.5]):
+        pair.call("add_scalar", "loss", float(value), step, 1e9 + value)
+    pair.check()
+
+
+keys = st.sampled_from(["a", "b", "c/d", "é", "two words", "trailing/", ".hidden"]) | st.text("abc", min_size=1)
 
 
 @often
 @given(
-    hparams=hyperparameters,
-    metrics=st.dictionaries(st.text("xyz/", min_size=1).filter(lambda tag: tag.strip("/")), st.floats(width=32)),
-    step=steps,
+    calls=st.lists(
+        st.tuples(
+            st.sampled_from(["chart", "a/b", "x y", "trailing/", "chärt"]),
+            st.dictionaries(keys, numbers, max_size=4),
+            steps,
+            wall_times,
+        ),
+        min_size=1,
+        max_size=6,
+    ).filter(lambda calls: any(values for _, values, *_ in calls))
 )
-def test_add_hparams(pairs: Pairs, hparams: dict[str, Any], metrics: dict[str, float], step: int | None) -> None:
+def test_add_scalars(pairs: Pairs, calls: list[tuple[Any, ...]]) -> None:
     pair = pairs()
-    pair.call("add_hparams", hparams, metrics, "trial", step)
+    for main_tag, values, *rest in calls:
+        pair.ours_alone("add_scalars", main_tag, values, *rest)
+        theirs = {key: as_they_can_take(value) for key, value in values.items()}
+        pair.theirs_alone("add_scalars", main_tag, theirs, *rest)
     pair.check()
 
 
-def test_add_hparams_without_a_name_is_dated(pair: Pair) -> None:
-    pair.ours_alone("add_hparams", {"lr": 0.1}, {"loss": 1.0})
-    pair.close()
-    (folder,) = [path for path in Path(pair.ours.logdir).iterdir() if path.is_dir()]
-    assert float(folder.name) > 1.7e9
-
-
-@pytest.mark.parametrize("how", ["positional", "by name"])
-def test_add_hparams_as_torch_has_it(pairs: Pairs, how: str) -> None:
-    pair = pairs(peer=torch.utils.tensorboard.SummaryWriter)
-    arguments = ({"lr": 0.1, "optimizer": "adam", "depth": 3}, {"loss": 1.0})
-    domains = {"lr": [0.1, 0.01], "optimizer": ["adam", "sgd"]}
-    if how == "positional":
-        pair.call("add_hparams", *arguments, domains, "trial")
-    else:
-        pair.call("add_hparams", *arguments, hparam_domain_discrete=domains, run_name="trial")
+def test_add_scalars_by_name(pair: Pair) -> None:
+    pair.call("add_scalars", main_tag="chart", tag_scalar_dict={"a": 1}, global_step=3, walltime=1e9)
     pair.check()
 
 
-LAYOUT = {
-    "Taiwan": {"twse": ["Multiline", ["twse/0050", "twse/2330"]]},
-    "USA": {"dow": ["Margin", ["dow/aaa", "dow/bbb", "dow/ccc"]], "nasdaq": ["Multiline", ["nasdaq/.*"]]},
-}
+def export(writer: Any, path: Path) -> dict[str, Any]:
+    """What the writer exports, with the names of its series as they are below its folder."""
+    writer.export_scalars_to_json(path)
+    return {key.removeprefix(str(writer.logdir)): rows for key, rows in json.loads(path.read_text()).items()}
 
 
-def test_custom_scalars(pairs: Pairs) -> None:
-    for name, arguments in (
-        ("add_custom_scalars", (LAYOUT,)),
-        ("add_custom_scalars_multilinechart", (["a", "b"], "category", "title")),
-        ("add_custom_scalars_multilinechart", (["a", "b"],)),
-        ("add_custom_scalars_marginchart", (["a", "b", "c"], "category", "title")),
-    ):
-        pair = pairs()
-        pair.call(name, *arguments)
-        pair.check()
-
-
-def test_use_metadata(pair: Pair) -> None:
+@often
+@given(
+    calls=st.lists(
+        st.tuples(
+            st.sampled_from(["chart", "a/b"]),
+            st.dictionaries(st.sampled_from("ab"), st.floats(-1e9, 1e9) | st.integers(-9, 9), min_size=1),
+            st.none() | st.integers(-5, 2**40),
+            st.floats(1e6, 1.5e9) | st.integers(1, 9),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    in_between=st.booleans(),
+)
+def test_export_scalars_to_json(pairs: Pairs, tmp_path: Path, calls: list[tuple[Any, ...]], in_between: bool) -> None:
+    pair = pairs()
+    for call in calls:
+        pair.call("add_scalars", *call)
+    pair.call("add_scalar", "loss", 0.5, 1, 1e9)  # not among them
+    if in_between:
+        pair.close()
+    ours, theirs = (export(writer, tmp_path / "scalars.json") for writer in (pair.ours, pair.theirs))
+    assert ours == theirs
+    assert sum(map(len, ours.values())) == sum(len(values) for _, values, *_ in calls)
     for writer in (pair.ours, pair.theirs):
-        with writer.use_metadata(global_step=7, walltime=1e9):
-            writer.add_scalar("loss", 0.5)
-            writer.add_scalar("loss", 0.25, 8, 2e8)
-            writer.add_text("note", "text")
-            writer.add_image("picture", np.zeros((3, 4, 5), np.uint8))
-            writer.add_histogram("values", np.arange(5.0))
-            writer.add_scalars("chart", {"a": 1.0}, walltime=1e9)
-        writer.add_scalar("loss", 0.125, None, 1e9)
+        assert export(writer, tmp_path / "scalars.json") == {}  # what was exported is forgotten
     pair.check()
 
 
-def test_export_scalars_to_json(pair: Pair, tmp_path: Path) -> None:
-    found = []
-    for name, writer in (("ours", pair.ours), ("theirs", pair.theirs)):
-        for step in (0, 1, None):
-            writer.add_scalars("chart", {"a": 0.1, "b": torch.tensor(0.5)}, step, 1e9)
-        writer.add_scalar("loss", 0.5, 1, 1e9)
-        path = tmp_path / f"{name}.json"
-        writer.export_scalars_to_json(path)
-        found.append({key.replace(str(writer.logdir), ""): rows for key, rows in json.loads(path.read_text()).items()})
-        writer.export_scalars_to_json(path)
-        assert json.loads(path.read_text()) == {}  # what was exported is forgotten
-    assert found[0] == found[1]
-    assert found[0]["/chart/a"] == [[1e9, 0, 0.1], [1e9, 1, 0.1], [1e9, None, 0.1]]
+def test_exported_tensors(pair: Pair, tmp_path: Path) -> None:
+    for value in (torch.tensor(0.1), np.float32(0.1), torch.tensor([3]), True):
+        pair.call("add_scalars", "chart", {"a": value}, np.int64(1).item(), 1e9)
+    ours, theirs = (export(writer, tmp_path / "scalars.json") for writer in (pair.ours, pair.theirs))
+    assert ours == theirs
     pair.check()
 
 
-@pytest.mark.parametrize("arguments", [(True,), (True, True), (False, True)])
-def test_torchs_new_style(pairs: Pairs, arguments: tuple[bool, ...]) -> None:
-    pair = pairs(peer=torch.utils.tensorboard.SummaryWriter)
-    for value in (0.1, -1e300, float("inf")):
-        pair.call("add_scalar", "loss", value, 3, 1e9, *arguments)
-    named = dict(zip(("new_style", "double_precision"), arguments, strict=False))
-    pair.call("add_scalar", "loss", 0.7, 3, 1e9, **named)
+@often
+@given(
+    calls=st.lists(
+        st.tuples(plain_tags, st.floats(width=64), steps, wall_times, st.booleans(), st.booleans()),
+        min_size=1,
+        max_size=10,
+    ),
+    how=st.sampled_from(["positional", "named"]),
+)
+def test_torchs_new_style(pairs: Pairs, calls: list[tuple[Any, ...]], how: str) -> None:
+    pair = pairs(peer=PEERS["torch"])
+    for tag, value, step, wall_time, new_style, double_precision in calls:
+        if how == "positional":
+            pair.call("add_scalar", tag, value, step, wall_time, new_style, double_precision)
+        else:
+            named = {"new_style": new_style, "double_precision": double_precision}
+            pair.call("add_scalar", tag, value, step, wall_time, **named)
     pair.check()
 
 
-def test_purge_step(pairs: Pairs) -> None:
-    pair = pairs(purge_step=5)
-    pair.call("add_scalar", "loss", 0.5, 5, 1e9)
+def test_torchs_fifth_argument_alone(pairs: Pairs) -> None:
+    pair = pairs(peer=PEERS["torch"])
+    for step, new_style in enumerate(itertools.chain([True, False] * 2)):
+        pair.call("add_scalar", "loss", 0.1, step, 1e9, new_style)
     pair.check()
 
 
-def test_calls_after_close_go_on_in_the_same_folder(pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Their files have the second in their names: opened again within one, the second file overwrites the first.
-    seconds = itertools.count(int(time.time()))
-    monkeypatch.setattr("tensorboardX.event_file_writer.time.time", lambda: float(next(seconds)))
-    pair = pairs()
-    for value in range(3):
-        pair.call("add_scalar", "loss", float(value), value, 1e9)
-        pair.call("add_scalars", "chart", {"a": value}, value, 1e9)
-        pair.close()
-        pair.close()
+def test_a_scalar_in_the_shape_of_an_array(pair: Pair) -> None:
+    """Every shape of one element, by tensor and by array."""
+    for ndim in range(5):
+        pair.call("add_scalar", "tensor", torch.full((1,) * ndim, 2.5), ndim, 1e9)
+        pair.call("add_scalar", "array", np.full((1,) * ndim, 2.5), ndim, 1e9)
     pair.check()
-
-
-def test_the_logdir_is_told_as_it_was_given(pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    import sidelog
-
-    with sidelog.SummaryWriter("runs/a") as writer:
-        assert (writer.logdir, writer.log_dir, writer.get_logdir()) == ("runs/a",) * 3
-        writer.add_scalar("loss", 1.0, 1)
-        monkeypatch.chdir("/")
-    assert list((tmp_path / "runs" / "a").glob("*tfevents*"))
-    assert writer.purge_step is None

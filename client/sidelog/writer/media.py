@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from sidelog import figures, media
 from sidelog.arrays import as_array
@@ -70,8 +70,8 @@ class MediaCalls(WriterHandle):
 
         Args:
             tag: name of the picture.
-            vid_tensor: ``[N, T, C, H, W]`` with 1 or 3 channels, uint8 in 0..255 or floats in 0..1, in the order that
-                ``dataformats`` says.
+            vid_tensor: ``[N, T, C, H, W]`` with 1, 3 or 4 channels (the fourth is left out: it is no transparency in
+                a GIF), uint8 in 0..255 or floats in 0..1, in the order that ``dataformats`` says.
             global_step: step; None leaves it unset.
             fps: frames per second.
             walltime: seconds since the epoch; None takes now.
@@ -211,8 +211,11 @@ class MediaCalls(WriterHandle):
         step, wall_time = self._moment(global_step, walltime)
         recorder.add_heavy(Kind.TENSOR, tag, step, wall_time, {}, [as_array(tensor, f"add_tensor {tag!r}")])
 
-    def add_onnx_graph(self, onnx_model_file: str | os.PathLike[str]) -> None:
+    def add_onnx_graph(self, onnx_model_file: str | os.PathLike[str] | IO[bytes]) -> None:
         """Log the graph of an ONNX model file for TensorBoard's GRAPHS page.
+
+        Args:
+            onnx_model_file: its path, or the file, open for reading bytes. In ONNX's own form, not as JSON or text.
 
         Raises:
             OSError: the file cannot be read.
@@ -220,7 +223,10 @@ class MediaCalls(WriterHandle):
         recorder = self._recorder or self._open()
         if recorder is None:
             return
-        with open(onnx_model_file, "rb") as file:
-            model = file.read()
+        if isinstance(onnx_model_file, (str, os.PathLike)):
+            with open(onnx_model_file, "rb") as file:
+                model = file.read()
+        else:
+            model = onnx_model_file.read()
         step, wall_time = self._moment(None, None)
         recorder.add_heavy(Kind.ONNX, "onnx", step, wall_time, {}, [model])

@@ -24,7 +24,7 @@ def pr_curve_content(record: Record) -> Content:
             of them that is wrong without saying so.
     """
     fields.check_count(record, 2, 3)
-    num_thresholds = fields.options(record).integer("num_thresholds", 2, _MANY)
+    num_thresholds = fields.options(record).integer("num_thresholds", 1, _MANY)
     labels, predictions, *rest = (fields.tensor(record, index).reshape(-1) for index in range(len(record.specs)))
     if labels.size != predictions.size:
         raise SnapshotError(f"labels have {labels.size:,} elements and predictions {predictions.size:,}, "

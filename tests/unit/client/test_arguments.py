@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,19 @@ from sidelog_shared.errors import ConfigError
 
 class TestSteps:
     @pytest.mark.parametrize(
-        "step", [0, 7, -3, True, np.int32(5), np.uint8(5), torch.tensor(9), torch.tensor([9]), 2**63 - 1, -(2**63) + 2]
-    )
-    def test_integers_of_any_kind(self, step: Any) -> None:
+        "step",
+        [
+            0, 7, -3, True, np.int32(5), np.uint8(5), torch.tensor(9), torch.tensor([9]), 2**63 - 1, -(2**63) + 2,
+            1.0, 7.9, -0.5, np.float32(3.5), torch.tensor(2.75), np.array(4), Fraction(7, 2),
+        ],
+    )  # fmt: skip
+    def test_numbers_of_any_kind(self, step: Any) -> None:
         found = check_step(step)
         assert type(found) is int
         assert found == int(step)
         assert optional_step(step) == found
 
-    @pytest.mark.parametrize("step", [1.0, "1", None, np.float32(1), torch.tensor(1.0), torch.tensor([1, 2]), [1]])
+    @pytest.mark.parametrize("step", ["1", b"1", None, 1j, float("nan"), float("inf"), torch.tensor([1, 2]), [1]])
     def test_what_is_no_integer(self, step: Any) -> None:
         with pytest.raises(TypeError, match=f"^global_step is {type(step).__name__} .*, expected an integer$"):
             check_step(step)
@@ -91,6 +96,11 @@ class TestFolders:
     @pytest.fixture(autouse=True)
     def here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
+
+    @pytest.mark.parametrize("address", ["s3://bucket/run", "gs://bucket/run", "HDFS://host/run", "file:///tmp/run"])
+    def test_cloud_storage_is_not_written(self, address: str) -> None:
+        with pytest.raises(ConfigError, match="expected a folder of this machine"):
+            self.folder(address)
 
     def folder(self, given: Any, *, comment: str = "", rank: Any = None, over_tcp: bool = False) -> str:
         return run_folder(given, comment=comment, rank=rank, over_tcp=over_tcp)

@@ -85,7 +85,8 @@ class TestScalars:
                 "add_scalar 'loss' is NoneType None, expected a number or a tensor of one element",
             ),
             (("loss", "1.0"), TypeError, "add_scalar 'loss' is str '1.0', expected a number"),
-            (("loss", [1.0]), TypeError, "add_scalar 'loss' is list [1.0], expected a number"),
+            (("loss", (1.0,)), TypeError, "add_scalar 'loss' is tuple (1.0,), expected a number"),
+            (("loss", [1.0, 2.0]), SnapshotError, "add_scalar 'loss' is float64 [2], expected one element"),
             (("loss", 1j), TypeError, "add_scalar 'loss' is complex 1j, expected a number"),
             (("loss", object()), TypeError, "add_scalar 'loss' is object <object"),
             (("loss", 10**400), TypeError, "add_scalar 'loss' is int 1000"),
@@ -95,7 +96,7 @@ class TestScalars:
             (("loss", torch.ones((), device="meta")), SnapshotError, "add_scalar 'loss' is on the meta device"),
             (("loss", torch.tensor(1j)), SnapshotError, "add_scalar 'loss' has dtype torch.complex64"),
             (("loss", np.array("1")), SnapshotError, "add_scalar 'loss' has dtype <U1"),
-            (("loss", 1.0, 1.5), TypeError, "global_step is float 1.5, expected an integer"),
+            (("loss", 1.0, "1"), TypeError, "global_step is str '1', expected an integer"),
             (("loss", 1.0, 2**63), ValueError, "expected a 64-bit integer"),
             (("loss", 1.0, 1, float("nan")), ValueError, "walltime is nan"),
             (("loss", 1.0, 1, 1.0, "x" * 5000), ValueError, "display_name is 5,000 bytes, limit 4,096"),
@@ -151,7 +152,7 @@ class TestScalarsOfOneChart:
             (("chart", {"../a": 1}), ValueError, "'chart/../a' leaves the run's folder, expected no '..' in it"),
             (("..", {"a": 1}), ValueError, "'../a' leaves the run's folder"),
             (("chart", {"a": 1.0, "b": "x"}), TypeError, "add_scalar 'chart' is str 'x', expected a number"),
-            (("chart", {"a": 1.0}, 0.5), TypeError, "global_step is float 0.5"),
+            (("chart", {"a": 1.0}, "1"), TypeError, "global_step is str '1'"),
         ],
     )
     def test_mistakes_log_nothing(

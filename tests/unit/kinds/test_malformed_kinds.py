@@ -100,7 +100,7 @@ N = np.zeros
         (record(Kind.PURGE, step=None), "PURGE.step is not given, expected an integer"),
         (record(Kind.PURGE, step=STEP_NEXT), "PURGE.step is not given, expected an integer"),
         (record(Kind.PR_CURVE, N(1), num_thresholds=9), "PR_CURVE has 1 buffers, expected 2 or 3"),
-        (record(Kind.PR_CURVE, N(1), N(1), num_thresholds=1), "PR_CURVE.options.num_thresholds is 1, expected"),
+        (record(Kind.PR_CURVE, N(1), N(1), num_thresholds=0), "PR_CURVE.options.num_thresholds is 0, expected"),
         (record(Kind.PR_CURVE, N(1), N(2), num_thresholds=9), "labels have 1 elements and predictions 2, expected"),
         (record(Kind.PR_CURVE, N(3), N(3), N(2), num_thresholds=9), "weights have 2 elements, expected 3 or 1"),
         (record(Kind.AUDIO, N(3)), "AUDIO.options.sample_rate is missing, expected an integer"),
