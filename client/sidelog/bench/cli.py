@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from sidelog.bench.figures import Measurement
     from sidelog.bench.sandbox import Sandbox
 
-PARTS = ("start", "calls", "device", "cpu", "launch", "daemon", "memory")
-_NEEDED = ("torch", "torchvision", "tensorboardX", "crc32c", "psutil", "sklearn", "PIL", "sidelog_daemon")
+PARTS = ("start", "calls", "methods", "device", "cpu", "launch", "daemon", "memory")
+_NEEDED = ("torch", "torchvision", "tensorboardX", "tensorboard", "matplotlib", "crc32c", "psutil", "sklearn", "PIL", "sidelog_daemon")
 _QUICK = {
     "pairs": 2, "block_steps": 5, "launch_steps": 20, "step_ms": 50.0, "calls": 40, "maps": 40, "starts": 1,
-    "memory_steps": 100,
+    "memory_steps": 100, "rounds": 3,
 }  # fmt: skip
 """What ``--quick`` takes where nothing is given."""
 _ACCURATE = {
     "pairs": 30, "block_steps": 20, "launch_steps": 200, "step_ms": 50.0, "calls": 1000, "maps": 1000, "starts": 5,
-    "memory_steps": 10_000,
+    "memory_steps": 10_000, "rounds": 100,
 }  # fmt: skip
 
 
@@ -86,8 +86,13 @@ def _measure(part: str, options: argparse.Namespace, activations: Activations) -
         from sidelog.bench.start import measure_start
 
         return measure_start(options.logdir, times=options.starts, progress=_progress)
-    there = activations.to(options.device)
     with Sandbox(options.logdir) as sandbox:
+        if part == "methods":
+            from sidelog.bench.methods import measure_methods
+
+            return measure_methods(sandbox, rounds=options.rounds, pause_s=options.pause_ms / 1e3,
+                                   methods=options.method, seed=options.seed, progress=_progress)  # fmt: skip
+        there = activations.to(options.device)
         if part == "calls":
             from sidelog.bench.calls import measure_calls
 
@@ -139,6 +144,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         help="the same for the launch-bound loop, whose steps are short (default: 200)")  # fmt: skip
     add("--step-ms", type=_positive, help="how long the device is busy (default: 50)")
     add("--calls", type=_count, help="calls of each kind (default: 1000)")
+    add("--rounds", type=_count, help="calls of each method (default: 100)")
+    add("--pause-ms", type=_positive, default=20.0, help="between two of them (default: %(default)s)")
+    add("--method", action="append", default=[], metavar="NAME", help="only this method; may be given several times")
     add("--maps", type=_count, help="maps into the daemon (default: 1000)")
     add("--starts", type=_count, help="starts of a daemon (default: 5)")
     add("--memory-steps", type=_count, help="steps for the memory (default: 10,000; 2 GB on disk meanwhile)")
