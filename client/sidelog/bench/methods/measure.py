@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import asdict, dataclass, field
 
 from sidelog.bench.calls import busy_pace
@@ -108,6 +109,8 @@ def measure_methods(
     )
     pause = busy_pace()
     with ExitStack() as stack:
+        # tensorboardX's add_onnx_graph prints every node.
+        stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
         pairs = _pairs(sandbox)
         for side in (side for pair in pairs.values() for side in pair):
             stack.callback(side.close)

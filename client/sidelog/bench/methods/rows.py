@@ -182,7 +182,7 @@ def _media(folder: Path, seed: int) -> list[Row]:
     video, clip = torch.rand(1, 8, 3, 64, 64, generator=made), torch.rand(44_100, generator=made) * 2 - 1
     vertices, faces = torch.rand(1, 1000, 3, generator=made), torch.randint(0, 1000, (1, 500, 3), generator=made)
     matrix, sprites = torch.rand(200, 32, generator=made), torch.rand(200, 3, 16, 16, generator=made)
-    labels, weight = [str(index) for index in range(200)], torch.rand(256, 256, generator=made)
+    labels, weight = [str(index) for index in range(200)], torch.rand(64, 64, generator=made)
     kept = _figure()
     model = folder / "model.onnx"
     if importlib.util.find_spec("onnx") is not None:
@@ -203,7 +203,7 @@ def _media(folder: Path, seed: int) -> list[Row]:
             lambda s, k: partial(s.writer.add_embedding, matrix, labels, sprites, k)),
         Row("add_onnx_graph", "a model of 330 kB", lambda s, _: partial(s.writer.add_onnx_graph, str(model)),
             needs=("onnx",)),
-        Row("add_tensor", "[256,256]", lambda s, k: partial(s.writer.add_tensor, "weight", weight, k), "torch"),
+        Row("add_tensor", "[64,64]", lambda s, k: partial(s.writer.add_tensor, "weight", weight, k), "torch"),
     ]  # fmt: skip
 
 
