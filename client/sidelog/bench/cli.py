@@ -7,6 +7,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,18 @@ if TYPE_CHECKING:
     from sidelog.bench.sandbox import Sandbox
 
 PARTS = ("start", "calls", "methods", "device", "cpu", "launch", "daemon", "memory")
-_NEEDED = ("torch", "torchvision", "tensorboardX", "tensorboard", "matplotlib", "crc32c", "psutil", "sklearn", "PIL", "sidelog_daemon")
+_NEEDED = (
+    "torch",
+    "torchvision",
+    "tensorboardX",
+    "tensorboard",
+    "matplotlib",
+    "crc32c",
+    "psutil",
+    "sklearn",
+    "PIL",
+    "sidelog_daemon",
+)
 _QUICK = {
     "pairs": 2, "block_steps": 5, "launch_steps": 20, "step_ms": 50.0, "calls": 40, "maps": 40, "starts": 1,
     "memory_steps": 100, "rounds": 3,
@@ -52,34 +64,64 @@ def _run(options: argparse.Namespace) -> int:
     import torch
 
     from sidelog.bench import report
-    from sidelog.bench.activations import make_activations
     from sidelog.bench.machine import machine, versions
 
     if options.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device is cuda, which torch does not find here: expected cpu")
+    if options.method or options.markdown:
+        _check_methods(options)
     for file in (options.json, options.plot):
         if file is not None and not file.absolute().parent.is_dir():
             raise ConfigError(f"{file} is in a folder that is not there, expected one that is")
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     where, what = machine(options.device), versions()
-    _progress("activations: resnet18 over two photographs")
-    activations = make_activations(options.seed)
-    found = [_measure(part, options, activations) for part in PARTS if part in options.only]
+    found = [_measure(part, options) for part in PARTS if part in options.only]
     _progress("")
     print(report.render(found, where, what))
     if options.json is not None:
-        settings = {name: value for name, value in vars(options).items() if name not in ("json", "plot", "logdir")}
+        files = ("json", "plot", "logdir", "markdown", "arguments")
+        settings = {name: value for name, value in vars(options).items() if name not in files}
         whole = report.to_map(found, machine=where, versions=what, settings=settings)
         options.json.write_text(json.dumps(whole, indent=1) + "\n")
     if options.plot is not None:
         from sidelog.bench.plot import plot
 
         plot(found, options.plot)
+    if options.markdown:
+        from sidelog.bench.methods.tables import put_tables
+
+        put_tables(options.markdown, found, arguments=options.arguments, machine=where, versions=what)
     return 0
 
 
-def _measure(part: str, options: argparse.Namespace, activations: Activations) -> Measurement:
+def _check_methods(options: argparse.Namespace) -> None:
+    """Before anything is measured.
+
+    Raises:
+        ConfigError: methods are not measured, one is not known, or a page has no place for the tables.
+    """
+    from sidelog.bench.methods import METHODS
+    from sidelog.bench.methods.tables import read_page
+
+    if "methods" not in options.only:
+        raise ConfigError(f"--method and --markdown are for the part methods, which --only {options.only} leaves out")
+    unknown = [name for name in options.method if name not in METHODS]
+    if unknown:
+        raise ConfigError(f"--method is {', '.join(unknown)}, expected some of {', '.join(METHODS)}")
+    for page in options.markdown:
+        read_page(page)
+
+
+@lru_cache(maxsize=1)
+def _activations(seed: int) -> Activations:
+    from sidelog.bench.activations import make_activations
+
+    _progress("activations: resnet18 over two photographs")
+    return make_activations(seed)
+
+
+def _measure(part: str, options: argparse.Namespace) -> Measurement:
     from sidelog.bench.sandbox import Sandbox
 
     if part == "start":
@@ -92,6 +134,7 @@ def _measure(part: str, options: argparse.Namespace, activations: Activations) -
 
             return measure_methods(sandbox, rounds=options.rounds, pause_s=options.pause_ms / 1e3,
                                    methods=options.method, seed=options.seed, progress=_progress)  # fmt: skip
+        activations = _activations(options.seed)
         there = activations.to(options.device)
         if part == "calls":
             from sidelog.bench.calls import measure_calls
@@ -155,9 +198,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     add("--threads", type=_count, help="torch.set_num_threads (default: torch's own)")
     add("--seed", type=int, default=0, help="of weights, crops and noise (default: %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write every figure and block there")
+    add("--markdown", type=Path, action="append", default=[], metavar="PAGE",
+        help="put the tables of the methods between the marks of that page; may be given several times")  # fmt: skip
     add("--plot", type=Path, metavar="FILE", help="draw the pairs there, as PNG or by the file's ending")
     add("--logdir", type=Path, metavar="DIR", help="keep the event files there (default: they are removed)")
     options = parser.parse_args(arguments)
+    options.arguments = arguments
     for name, value in (_QUICK if options.quick else _ACCURATE).items():
         if getattr(options, name) is None:
             setattr(options, name, value)

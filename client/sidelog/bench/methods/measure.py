@@ -68,10 +68,14 @@ class MethodsMeasurement(Measurement):
     """What was found for all rows.
 
     Attributes:
+        rounds: calls of each row and logger.
+        pause_s: between two calls.
         comparisons: one per row.
         skipped: rows that were left out, and why.
     """
 
+    rounds: int = 0
+    pause_s: float = 0.0
     comparisons: list[Comparison] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
@@ -104,8 +108,9 @@ def measure_methods(
     """
     found = MethodsMeasurement(
         "methods",
-        f"one call of each method in the caller, beside tensorboardX's: {rounds:,} rounds, {pause_s * 1e3:g} ms between "
-        "calls",
+        f"one call of each method in the caller, beside tensorboardX's, {rounds:,} of each, {pause_s * 1e3:g} ms apart",
+        rounds=rounds,
+        pause_s=pause_s,
     )
     pause = busy_pace()
     with ExitStack() as stack:
@@ -165,9 +170,7 @@ def _pairs(sandbox: Sandbox) -> dict[Peer, Pair]:
     }
 
 
-def _take_turns(
-    row: Row, pair: Pair, rounds: int, pause: Callable[[], None]
-) -> tuple[list[float], list[float]]:
+def _take_turns(row: Row, pair: Pair, rounds: int, pause: Callable[[], None]) -> tuple[list[float], list[float]]:
     """Microseconds in each call, of ours and of the peer's; who begins alternates."""
     found: tuple[list[float], list[float]] = ([], [])
     for step in range(WARM_UP_ROUNDS + rounds):

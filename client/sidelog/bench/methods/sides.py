@@ -95,7 +95,7 @@ class OurSide(Side):
 
     @staticmethod
     def _summary_writer(writer: Any) -> sidelog.SummaryWriter:
-        return writer.smw if isinstance(writer, sidelog.GlobalSummaryWriter) else writer  # type: ignore[no-any-return]
+        return writer.smw if isinstance(writer, sidelog.GlobalSummaryWriter) else writer
 
 
 class PeerSide(Side):
