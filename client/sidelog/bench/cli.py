@@ -105,7 +105,9 @@ def _check_methods(options: argparse.Namespace) -> None:
     from sidelog.bench.methods.tables import read_page
 
     if "methods" not in options.only:
-        raise ConfigError(f"--method and --markdown are for the part methods, which --only {options.only} leaves out")
+        raise ConfigError(
+            f"--method and --markdown are for the part methods, which --only {','.join(options.only)} leaves out"
+        )
     unknown = [name for name in options.method if name not in METHODS]
     if unknown:
         raise ConfigError(f"--method is {', '.join(unknown)}, expected some of {', '.join(METHODS)}")

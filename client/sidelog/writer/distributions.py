@@ -99,7 +99,7 @@ class DistributionCalls(WriterHandle):
                 f"{what} has {length} bucket_limits and {len(counts) // FLOAT64.itemsize} bucket_counts, expected as "
                 "many"
             )
-        facts = numbers((min, max, num, sum, sum_squares), what)
+        facts = numbers([float(one) for one in (min, max, num, sum, sum_squares)], what)
         snapshots = (kept_numbers(limits, length), kept_numbers(counts, length), kept_numbers(facts, 5))
         recorder.add_light(Kind.BUCKETS, tag, step, wall_time, {}, snapshots)
 

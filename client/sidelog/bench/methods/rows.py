@@ -33,6 +33,8 @@ METHODS = (
 )  # fmt: skip
 """Those that have rows."""
 
+_END = "two round trips to the daemon, which writes, syncs and lets go of the folder; once in a training"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -224,10 +226,11 @@ def _life() -> list[Row]:
 
     return [
         Row("SummaryWriter", "", lambda s, _: s.new, alone=True),
-        Row("SummaryWriter", "a scalar, close()", whole, alone=True),
-        Row("flush", "after a scalar", flush),
-        Row("close", "nothing logged", close, alone=True),
-    ]
+        Row("SummaryWriter", "a scalar, close()", whole, alone=True, note=_END),
+        Row("flush", "after a scalar", flush,
+            note="waits until it is in the file; theirs syncs the file without what its queue still holds"),
+        Row("close", "nothing logged", close, alone=True, note=_END),
+    ]  # fmt: skip
 
 
 def _figure() -> Figure:
