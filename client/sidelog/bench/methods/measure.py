@@ -120,7 +120,7 @@ def measure_methods(
         for side in (side for pair in pairs.values() for side in pair):
             stack.callback(side.close)
         scratch = sandbox.run_folder("methods/scratch")
-        scratch.mkdir(parents=True)
+        scratch.mkdir(parents=True, exist_ok=True)
         for row in make_rows(scratch, seed=seed):
             if methods and row.method not in methods:
                 continue

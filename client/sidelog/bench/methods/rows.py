@@ -178,6 +178,7 @@ def _distributions(seed: int) -> list[Row]:
 
 
 def _media(folder: Path, seed: int) -> list[Row]:
+    import matplotlib
     import torch
 
     made = torch.Generator().manual_seed(seed)
@@ -185,6 +186,7 @@ def _media(folder: Path, seed: int) -> list[Row]:
     vertices, faces = torch.rand(1, 1000, 3, generator=made), torch.randint(0, 1000, (1, 500, 3), generator=made)
     matrix, sprites = torch.rand(200, 32, generator=made), torch.rand(200, 3, 16, 16, generator=made)
     labels, weight = [str(index) for index in range(200)], torch.rand(64, 64, generator=made)
+    matplotlib.use("agg")
     kept = _figure()
     model = folder / "model.onnx"
     if importlib.util.find_spec("onnx") is not None:
