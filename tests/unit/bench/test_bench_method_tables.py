@@ -38,7 +38,13 @@ def found(*, ours_us: float, theirs_us: float, note: str = "", objections: tuple
 
 
 def put(page: Path, measurement: MethodsMeasurement) -> str:
-    machine: dict[str, object] = {"cores": 2, "processor": "p", "architecture": "a", "system": "s"}
+    machine: dict[str, object] = {
+        "cores": 2,
+        "processor": "p",
+        "architecture": "a",
+        "system": "s",
+        "load": [0.1, 0.2, 0.3],
+    }
     put_tables([page], [measurement], arguments=["--only", "methods"], machine=machine, versions={"torch": "2"})
     return page.read_text()
 
@@ -51,6 +57,7 @@ def test_tables_stand_between_the_marks_and_twice_is_as_once(tmp_path: Path) -> 
     assert "| `flush`, after a scalar | 1,000 us | 1.5 us | |" in text
     assert "`sidelog bench --only methods`" in text
     assert "5 rounds, 20 ms" in text
+    assert "load 0.1/0.2/0.3 at the start" in text
     assert text.startswith("# Costs\n")
     assert "old" not in text
     assert "-->\nbehind\n<!--" in text

@@ -33,7 +33,7 @@ METHODS = (
 )  # fmt: skip
 """Those that have rows."""
 
-_END = "two round trips to the daemon, which writes, syncs and lets go of the folder; once in a training"
+_END = "the daemon writes, syncs and lets go of the folder: some round trips, once in a training"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +228,7 @@ def _life() -> list[Row]:
 
     return [
         Row("SummaryWriter", "", lambda s, _: s.new, alone=True),
-        Row("SummaryWriter", "a scalar, close()", whole, alone=True, note=_END),
+        Row("SummaryWriter", "a scalar, close()", whole, alone=True, note=f"connects first; {_END}"),
         Row("flush", "after a scalar", flush,
             note="waits until it is in the file; theirs syncs the file without what its queue still holds"),
         Row("close", "nothing logged", close, alone=True, note=_END),

@@ -80,7 +80,11 @@ def _made_by(
     found: MethodsMeasurement, arguments: Sequence[str], machine: dict[str, object], versions: dict[str, str]
 ) -> str:
     day = datetime.now(timezone.utc).date().isoformat()
-    where = f"{machine['cores']} cores of {machine['processor']} ({machine['architecture']}), {machine['system']}"
+    load = "/".join(map(str, machine["load"]))  # type: ignore[call-overload]  # three numbers
+    where = (
+        f"{machine['cores']} cores of {machine['processor']} ({machine['architecture']}), load {load} at the start, "
+        f"{machine['system']}"
+    )
     with_what = ", ".join(f"{name} {version}" for name, version in versions.items())
     line = (
         f"`sidelog bench {shlex.join(arguments)}`, {day}: {found.rounds:,} rounds, {found.pause_s * 1e3:g} ms between "
