@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Array: TypeAlias = "torch.Tensor | npt.NDArray[np.generic]"
 
 _torch_dtypes: dict[object, DType] = {}
+_numpy_dtypes: dict[np.dtype[np.generic], DType] = {}
 
 
 def is_tensor(value: object) -> bool:
@@ -57,7 +58,7 @@ def as_array(value: object, what: str) -> Array:
             value = np.asarray(value)
         except (TypeError, ValueError, RuntimeError) as error:  # ragged lists; tensors that numpy cannot take
             raise SnapshotError(f"{what} cannot be made an array: {error}") from None
-    if value.dtype.name not in BY_NAME:
+    if _of_numpy(value.dtype) is None:
         raise _unknown_dtype(what, value.dtype)
     return np.asarray(value)
 
@@ -96,7 +97,7 @@ def check_ordinary(tensor: torch.Tensor, what: str) -> None:
 
 def dtype_of(array: Array) -> DType:
     """The element type of an array that :func:`as_array` let through."""
-    found = BY_NAME.get(array.dtype.name) if isinstance(array, np.ndarray) else _of_torch(array.dtype)
+    found = _of_numpy(array.dtype) if isinstance(array, np.ndarray) else _of_torch(array.dtype)
     if found is None:
         raise _unknown_dtype("array", array.dtype)
     return found
@@ -116,6 +117,15 @@ def _drawn(value: object) -> torch.Tensor:
     if grids is not None and isinstance(value, grids.LazyGrid):
         value = value.drawn()
     return cast("torch.Tensor", value)
+
+
+def _of_numpy(dtype: np.dtype[np.generic]) -> DType | None:
+    found = _numpy_dtypes.get(dtype)
+    if found is None:
+        found = BY_NAME.get(dtype.name)  # which numpy puts together anew each time
+        if found is not None:
+            _numpy_dtypes[dtype] = found
+    return found
 
 
 def _of_torch(dtype: object) -> DType | None:

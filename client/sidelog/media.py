@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import math
+from array import array as packed_array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
 from sidelog.arrays import Array, as_array, describe, shape_of
 from sidelog_shared.errors import ConfigError, SnapshotError
@@ -222,16 +222,21 @@ def _broadcast(weight: Array, shape: tuple[int, ...], what: str) -> Array:
         ) from None
 
 
-def numbers(value: object, what: str) -> npt.NDArray[np.float64]:
-    """A column of numbers, as float64; from a device at once.
+def numbers(value: object, what: str) -> bytes:
+    """A column of numbers, as the bytes of float64; from a device at once.
 
     Raises:
         SnapshotError: something else.
     """
-    array = as_array(value, what)
-    if not isinstance(array, np.ndarray):
-        array = array.detach().double().cpu().numpy()
-    return np.array(array, np.float64).reshape(-1)
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], (int, float, np.generic)):
+        try:  # several times as fast as by way of numpy
+            return packed_array("d", value).tobytes()
+        except (TypeError, OverflowError):
+            pass  # nested, or no numbers: told of below
+    found = as_array(value, what)
+    if not isinstance(found, np.ndarray):
+        found = found.detach().double().cpu().numpy()
+    return np.asarray(found, np.float64).tobytes()
 
 
 def positive(name: str, value: object) -> float:

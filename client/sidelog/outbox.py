@@ -92,7 +92,10 @@ class Outbox:
         with self._lock:
             self._heavy_put += 1
             self._heavy.append(call)
-        self._wake()
+        # A sender that is woken may take the interpreter lock from this thread before it is back in the training.
+        if self.dormant or 2 * self._heavy_held_bytes > self._heavy_budget_bytes:
+            self.dormant = False
+            self._wake()
 
     def put_picture(self, call: RecordCall) -> None:
         """Queue a picture. Takes no lock unless the queue is full."""

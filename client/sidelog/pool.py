@@ -17,6 +17,10 @@ _SMALLEST = 4096
 class Slot:
     """One buffer.
 
+    Args:
+        capacity: bytes.
+        touched: whether every page is touched now, so that no later copy page-faults.
+
     Attributes:
         array: ``[capacity]`` uint8, C-contiguous.
         address: where it begins.
@@ -24,9 +28,10 @@ class Slot:
 
     __slots__ = ("address", "array")
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, *, touched: bool = True) -> None:
         self.array: npt.NDArray[np.uint8] = np.empty(capacity, np.uint8)
-        self.array.fill(0)  # touches every page
+        if touched:
+            self.array.fill(0)
         self.address: int = self.array.ctypes.data
 
 

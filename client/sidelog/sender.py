@@ -84,6 +84,7 @@ class Sender:
         self._endpoint = ""
         self._socket: zmq.Socket[bytes] | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._cannot_send = False
         self._stop_by: float | None = None
         self._stop_after_s = 0.0
         self._paused = threading.Lock()
@@ -242,7 +243,8 @@ class Sender:
         if urgent:
             # Somebody waits: replies wake us. Otherwise they are read when we look anyway.
             if self._socket is not None:
-                poller.register(self._socket, zmq.POLLIN)
+                # It can be written once the daemon is connected: HELLO waits for that, not for the next look.
+                poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if self._cannot_send else 0))
             timeout_s = URGENT_S if self._socket is None or delivery.phase is Phase.LIVE else TICK_S
         elif self._memory_is_short():
             timeout_s = SHORT_S
@@ -283,6 +285,7 @@ class Sender:
                 self._delivery.feed(message)
 
     def _send(self) -> None:
+        self._cannot_send = False
         if self._socket is None:
             return
         until = time.monotonic() + SEND_BUDGET_S
@@ -291,6 +294,7 @@ class Sender:
             try:
                 self._socket.send_multipart(frames, zmq.NOBLOCK, copy=not big)
             except zmq.Again:
+                self._cannot_send = True
                 return
             self._delivery.sent()
             if time.monotonic() > until:

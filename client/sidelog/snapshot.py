@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from sidelog.arrays import Array, dtype_of, shape_of
 from sidelog.pool import Slot, SlotPool
-from sidelog_shared.dtypes import UINT8
+from sidelog_shared.dtypes import FLOAT64, UINT8
 from sidelog_shared.records import BufferSpec
 
 if TYPE_CHECKING:
@@ -145,14 +145,20 @@ class Snapshotter:
             if array.device.type == "cuda" and (snapshot := self.take([array], shape_of(array))) is not None:
                 return snapshot
             array = array.detach().cpu()
-        slot = Slot(BufferSpec(dtype_of(array), shape_of(array)).nbytes)
-        copy_into(slot, [array], slot.array.nbytes)
-        return BorrowedSnapshot(BufferSpec(dtype_of(array), shape_of(array)), memoryview(slot.array), None)  # type: ignore[arg-type]  # arrays are buffers
+        spec = BufferSpec(dtype_of(array), shape_of(array))
+        slot = Slot(spec.nbytes, touched=False)  # the copy touches its pages
+        copy_into(slot, [array], spec.nbytes)
+        return BorrowedSnapshot(spec, memoryview(slot.array), None)  # type: ignore[arg-type]  # arrays are buffers
 
 
 def kept(array: Array) -> Snapshot:
     """A C-contiguous array in CPU memory that nobody else changes, such as the edges of bins."""
     return BorrowedSnapshot(BufferSpec(dtype_of(array), shape_of(array)), raw_bytes(array), None)
+
+
+def kept_numbers(data: bytes, *shape: int) -> Snapshot:
+    """Numbers as the bytes of float64."""
+    return BorrowedSnapshot(BufferSpec(FLOAT64, shape), memoryview(data), None)
 
 
 def kept_bytes(data: bytes) -> Snapshot:

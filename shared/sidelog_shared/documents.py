@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
 import msgpack
 
 from sidelog_shared.errors import MalformedHeader
 from sidelog_shared.limits import MAX_DOCUMENT_BYTES
 from sidelog_shared.records import Buffer
+
+_KEPT_BYTES = 1 << 20
+"""A packer that has grown beyond it is not kept."""
 
 
 def pack_document(value: object) -> bytes:
@@ -15,8 +20,20 @@ def pack_document(value: object) -> bytes:
     Raises:
         TypeError: something else.
     """
-    data: bytes = msgpack.packb(value, use_bin_type=True)
+    data: bytes = _packers.packer.pack(value)
+    if len(data) > _KEPT_BYTES:
+        _packers.packer = msgpack.Packer(use_bin_type=True)
     return data
+
+
+class _Packers(threading.local):
+    """One packer per thread: a new one allocates 256 KiB or more, which costs more than packing a small document."""
+
+    def __init__(self) -> None:
+        self.packer = msgpack.Packer(use_bin_type=True)
+
+
+_packers = _Packers()
 
 
 def read_document(buffer: Buffer) -> object:

@@ -16,6 +16,7 @@ import pytest
 import sidelog
 from event_files import read_run
 from processes import DEADLINE_S, DaemonProcess, finish, local_daemon, run_script, start_script, wait_until
+from sidelog import sender
 from sidelog.connection import Connection
 from sidelog.statistics import Statistics
 from sidelog_shared.errors import TransportError, WriterError
@@ -44,6 +45,16 @@ class TestOneProcess:
         assert read_run(tmp_path / "val").scalars["loss"][-1] == (99, 9.0)
         log = (runtime_dir / "sidelog" / "daemon-1.log").read_text()
         assert log.count(" connected (") == 1
+
+    def test_a_connection_begins_when_the_daemon_is_there_not_at_the_senders_next_look(
+        self, monkeypatch: pytest.MonkeyPatch, runtime_dir: Path, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(sender, "TICK_S", 60.0)
+        writer = sidelog.SummaryWriter(tmp_path / "run")
+        writer.add_scalar("loss", 0.5, 1)
+        writer.flush(timeout_s=DEADLINE_S)
+        writer.close()
+        assert read_run(tmp_path / "run").scalars == {"loss": [(1, 0.5)]}
 
     def test_everything_comes_back_as_it_was_logged(self, runtime_dir: Path, tmp_path: Path) -> None:
         image = noise(3, 5, 7)

@@ -43,7 +43,7 @@ def measure_calls(
     """
     found = Measurement("calls", f"one call in the caller, {count:,} of each; pictures {PICTURE_PACE_S * 1e3:g} ms "
                                  f"apart, scalars {SCALAR_PACE_S * 1e3:g} ms or back to back")  # fmt: skip
-    busy = _busy_pace()
+    busy = busy_pace()
     with ExitStack() as stack:
         ours = Sidelog(sandbox.run_folder("calls/sidelog"))
         stack.callback(ours.close)
@@ -112,7 +112,8 @@ def measure_calls(
     return found
 
 
-def _busy_pace() -> Pace:
+def busy_pace() -> Pace:
+    """Tiny operations for as long as is asked: what a training does between two calls."""
     import torch
 
     weight, bias = torch.ones(64), torch.full((64,), 0.001)

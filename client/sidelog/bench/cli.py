@@ -7,6 +7,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,16 +18,27 @@ if TYPE_CHECKING:
     from sidelog.bench.figures import Measurement
     from sidelog.bench.sandbox import Sandbox
 
-PARTS = ("start", "calls", "device", "cpu", "launch", "daemon", "memory")
-_NEEDED = ("torch", "torchvision", "tensorboardX", "crc32c", "psutil", "sklearn", "PIL", "sidelog_daemon")
+PARTS = ("start", "calls", "methods", "device", "cpu", "launch", "daemon", "memory")
+_NEEDED = (
+    "torch",
+    "torchvision",
+    "tensorboardX",
+    "tensorboard",
+    "matplotlib",
+    "crc32c",
+    "psutil",
+    "sklearn",
+    "PIL",
+    "sidelog_daemon",
+)
 _QUICK = {
     "pairs": 2, "block_steps": 5, "launch_steps": 20, "step_ms": 50.0, "calls": 40, "maps": 40, "starts": 1,
-    "memory_steps": 100,
+    "memory_steps": 100, "rounds": 3,
 }  # fmt: skip
 """What ``--quick`` takes where nothing is given."""
 _ACCURATE = {
     "pairs": 30, "block_steps": 20, "launch_steps": 200, "step_ms": 50.0, "calls": 1000, "maps": 1000, "starts": 5,
-    "memory_steps": 10_000,
+    "memory_steps": 10_000, "rounds": 100,
 }  # fmt: skip
 
 
@@ -52,42 +64,80 @@ def _run(options: argparse.Namespace) -> int:
     import torch
 
     from sidelog.bench import report
-    from sidelog.bench.activations import make_activations
     from sidelog.bench.machine import machine, versions
 
     if options.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device is cuda, which torch does not find here: expected cpu")
+    if options.method or options.markdown:
+        _check_methods(options)
     for file in (options.json, options.plot):
         if file is not None and not file.absolute().parent.is_dir():
             raise ConfigError(f"{file} is in a folder that is not there, expected one that is")
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     where, what = machine(options.device), versions()
-    _progress("activations: resnet18 over two photographs")
-    activations = make_activations(options.seed)
-    found = [_measure(part, options, activations) for part in PARTS if part in options.only]
+    found = [_measure(part, options) for part in PARTS if part in options.only]
     _progress("")
     print(report.render(found, where, what))
     if options.json is not None:
-        settings = {name: value for name, value in vars(options).items() if name not in ("json", "plot", "logdir")}
+        files = ("json", "plot", "logdir", "markdown", "arguments")
+        settings = {name: value for name, value in vars(options).items() if name not in files}
         whole = report.to_map(found, machine=where, versions=what, settings=settings)
         options.json.write_text(json.dumps(whole, indent=1) + "\n")
     if options.plot is not None:
         from sidelog.bench.plot import plot
 
         plot(found, options.plot)
+    if options.markdown:
+        from sidelog.bench.methods.tables import put_tables
+
+        put_tables(options.markdown, found, arguments=options.arguments, machine=where, versions=what)
     return 0
 
 
-def _measure(part: str, options: argparse.Namespace, activations: Activations) -> Measurement:
+def _check_methods(options: argparse.Namespace) -> None:
+    """Before anything is measured.
+
+    Raises:
+        ConfigError: methods are not measured, one is not known, or a page has no place for the tables.
+    """
+    from sidelog.bench.methods import METHODS
+    from sidelog.bench.methods.tables import read_page
+
+    if "methods" not in options.only:
+        raise ConfigError(
+            f"--method and --markdown are for the part methods, which --only {','.join(options.only)} leaves out"
+        )
+    unknown = [name for name in options.method if name not in METHODS]
+    if unknown:
+        raise ConfigError(f"--method is {', '.join(unknown)}, expected some of {', '.join(METHODS)}")
+    for page in options.markdown:
+        read_page(page)
+
+
+@lru_cache(maxsize=1)
+def _activations(seed: int) -> Activations:
+    from sidelog.bench.activations import make_activations
+
+    _progress("activations: resnet18 over two photographs")
+    return make_activations(seed)
+
+
+def _measure(part: str, options: argparse.Namespace) -> Measurement:
     from sidelog.bench.sandbox import Sandbox
 
     if part == "start":
         from sidelog.bench.start import measure_start
 
         return measure_start(options.logdir, times=options.starts, progress=_progress)
-    there = activations.to(options.device)
     with Sandbox(options.logdir) as sandbox:
+        if part == "methods":
+            from sidelog.bench.methods import measure_methods
+
+            return measure_methods(sandbox, rounds=options.rounds, pause_s=options.pause_ms / 1e3,
+                                   methods=options.method, seed=options.seed, progress=_progress)  # fmt: skip
+        activations = _activations(options.seed)
+        there = activations.to(options.device)
         if part == "calls":
             from sidelog.bench.calls import measure_calls
 
@@ -139,6 +189,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         help="the same for the launch-bound loop, whose steps are short (default: 200)")  # fmt: skip
     add("--step-ms", type=_positive, help="how long the device is busy (default: 50)")
     add("--calls", type=_count, help="calls of each kind (default: 1000)")
+    add("--rounds", type=_count, help="calls of each method (default: 100)")
+    add("--pause-ms", type=_positive, default=20.0, help="between two of them (default: %(default)s)")
+    add("--method", action="append", default=[], metavar="NAME", help="only this method; may be given several times")
     add("--maps", type=_count, help="maps into the daemon (default: 1000)")
     add("--starts", type=_count, help="starts of a daemon (default: 5)")
     add("--memory-steps", type=_count, help="steps for the memory (default: 10,000; 2 GB on disk meanwhile)")
@@ -147,9 +200,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     add("--threads", type=_count, help="torch.set_num_threads (default: torch's own)")
     add("--seed", type=int, default=0, help="of weights, crops and noise (default: %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write every figure and block there")
+    add("--markdown", type=Path, action="append", default=[], metavar="PAGE",
+        help="put the tables of the methods between the marks of that page; may be given several times")  # fmt: skip
     add("--plot", type=Path, metavar="FILE", help="draw the pairs there, as PNG or by the file's ending")
     add("--logdir", type=Path, metavar="DIR", help="keep the event files there (default: they are removed)")
     options = parser.parse_args(arguments)
+    options.arguments = arguments
     for name, value in (_QUICK if options.quick else _ACCURATE).items():
         if getattr(options, name) is None:
             setattr(options, name, value)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 RESAMPLES = 10_000
 
@@ -27,6 +28,21 @@ class Estimate:
     high: float
     median: float
     pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A ratio of two medians.
+
+    Attributes:
+        value: the ratio; 0.5 means half as much.
+        low: lower end of its 95% confidence interval.
+        high: its upper end.
+    """
+
+    value: float
+    low: float
+    high: float
 
 
 def slowdowns(baseline: Sequence[float], measured: Sequence[float]) -> list[float]:
@@ -60,7 +76,7 @@ def estimate(values: Sequence[float], *, seed: int = 0) -> Estimate:
     return Estimate(float(array.mean()), float(low), float(high), float(np.median(array)), array.size)
 
 
-def percentile(values: Sequence[float], which: float) -> float:
+def percentile(values: Sequence[float] | npt.NDArray[np.float64], which: float) -> float:
     """The ``which``-th percentile: a value that occurred, at or above the rank.
 
     Raises:
@@ -69,6 +85,23 @@ def percentile(values: Sequence[float], which: float) -> float:
     if len(values) == 0:
         raise ValueError("no values, expected at least one")
     return float(np.percentile(np.asarray(values, np.float64), which, method="higher"))
+
+
+def ratio_of_medians(measured: Sequence[float], baseline: Sequence[float], *, seed: int = 0) -> Ratio:
+    """The median of one over the median of the other, both taken in turns, and its 95% confidence interval.
+
+    As :func:`estimate`: percentile bootstrap over the turns, fixed seed.
+
+    Raises:
+        ValueError: no values, or not as many of one as of the other.
+    """
+    if not measured or len(measured) != len(baseline):
+        raise ValueError(f"{len(measured)} measured and {len(baseline)} baseline, expected as many, at least one")
+    over, under = np.asarray(measured, np.float64), np.asarray(baseline, np.float64)
+    chosen = np.random.default_rng(seed).integers(0, over.size, (RESAMPLES, over.size))
+    ratios = np.median(over[chosen], axis=1) / np.median(under[chosen], axis=1)
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return Ratio(percentile(over, 50) / percentile(under, 50), float(low), float(high))  # of the medians that are told
 
 
 def beyond_calls(baseline_s: float, measured_s: float, in_calls_s: float) -> float:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from sidelog.arguments import check_bins
 from sidelog.arrays import as_array, describe
 from sidelog.media import numbers, select_pr_curve
-from sidelog.snapshot import kept
+from sidelog.snapshot import kept_numbers
 from sidelog.writer.handle import WriterHandle
+from sidelog_shared.dtypes import FLOAT64
 from sidelog_shared.errors import SnapshotError
 from sidelog_shared.names import check_tag
 from sidelog_shared.records import Kind
@@ -94,12 +93,15 @@ class DistributionCalls(WriterHandle):
         what = f"add_histogram_raw {tag!r}"
         step, wall_time = self._moment(global_step, walltime)
         limits, counts = numbers(bucket_limits, f"{what}: bucket_limits"), numbers(bucket_counts, f"{what}: counts")
+        length = len(limits) // FLOAT64.itemsize
         if len(limits) != len(counts):
             raise ValueError(
-                f"{what} has {len(limits)} bucket_limits and {len(counts)} bucket_counts, expected as many"
+                f"{what} has {length} bucket_limits and {len(counts) // FLOAT64.itemsize} bucket_counts, expected as "
+                "many"
             )
         facts = numbers([float(one) for one in (min, max, num, sum, sum_squares)], what)
-        recorder.add_light(Kind.BUCKETS, tag, step, wall_time, {}, (kept(limits), kept(counts), kept(facts)))
+        snapshots = (kept_numbers(limits, length), kept_numbers(counts, length), kept_numbers(facts, 5))
+        recorder.add_light(Kind.BUCKETS, tag, step, wall_time, {}, snapshots)
 
     def add_pr_curve(
         self,
@@ -178,9 +180,9 @@ class DistributionCalls(WriterHandle):
         given = (true_positive_counts, false_positive_counts, true_negative_counts, false_negative_counts, precision,
                  recall)  # fmt: skip
         columns = [numbers(column, what) for column in given]
-        if len({len(column) for column in columns}) != 1:
-            raise ValueError(
-                f"{what} has columns of {[len(column) for column in columns]} numbers, expected as many each"
-            )
-        options: dict[str, object] = {"num_thresholds": int(num_thresholds or len(columns[0]))}
-        recorder.add_light(Kind.PR_COUNTS, tag, step, wall_time, options, (kept(np.stack(columns)),))
+        lengths = [len(column) // FLOAT64.itemsize for column in columns]
+        if len(set(lengths)) != 1:
+            raise ValueError(f"{what} has columns of {lengths} numbers, expected as many each")
+        options: dict[str, object] = {"num_thresholds": int(num_thresholds or lengths[0])}
+        snapshot = kept_numbers(b"".join(columns), len(columns), lengths[0])
+        recorder.add_light(Kind.PR_COUNTS, tag, step, wall_time, options, (snapshot,))

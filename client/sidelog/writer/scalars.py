@@ -103,7 +103,7 @@ class ScalarCalls(WriterHandle):
         """
         history = self._history.take()
         with open(path, "w") as file:
-            json.dump(history, file)
+            file.write(json.dumps(history))  # json.dump would go piece by piece through Python
 
     def add_text(
         self, tag: str, text_string: str, global_step: int | None = None, walltime: float | None = None

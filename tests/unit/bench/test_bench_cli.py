@@ -13,7 +13,7 @@ from sidelog.bench.cli import main
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--only", "nonsense"], "'nonsense' names nonsense, expected some of start,calls,device"),
+        (["--only", "nonsense"], "'nonsense' names nonsense, expected some of start,calls,methods,device"),
         (["--only", ","], "names nothing"),
         (["--pairs", "0"], "'0', expected a whole number of at least 1"),
         (["--step-ms", "-1"], "'-1', expected milliseconds above 0"),
@@ -34,6 +34,22 @@ def test_refuses_a_folder_that_is_not_there_before_it_measures(
 ) -> None:
     assert main(["--quick", "--json", str(tmp_path / "none" / "bench.json")]) == 2
     assert "is in a folder that is not there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--only", "methods", "--method", "add_nothing"], "--method is add_nothing, expected some of SummaryWriter"),
+        (["--only", "start", "--method", "flush"], "which --only start leaves out"),
+        (["--markdown", "/nowhere/page.md"], "/nowhere/page.md cannot be read"),
+        (["--markdown", __file__], "has no marks, expected <!-- methods: begin -->"),
+    ],
+)
+def test_refuses_what_the_methods_cannot_do_before_it_measures(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--quick", *arguments]) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_a_missing_package_is_one_line_that_says_what_to_run(

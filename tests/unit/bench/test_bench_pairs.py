@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sidelog.bench.pairs import beyond_calls, estimate, percentile, slowdowns
+from sidelog.bench.pairs import beyond_calls, estimate, percentile, ratio_of_medians, slowdowns
 
 
 def test_slowdowns_are_paired() -> None:
@@ -30,6 +30,21 @@ def test_interval_agrees_with_the_normal_one_of_many_pairs() -> None:
     half_width = 1.96 * values.std() / np.sqrt(values.size)
     assert found.low == pytest.approx(values.mean() - half_width, abs=2e-4)
     assert found.high == pytest.approx(values.mean() + half_width, abs=2e-4)
+
+
+def test_ratio_of_medians_and_its_interval() -> None:
+    rng = np.random.default_rng(3)
+    found = ratio_of_medians(rng.normal(2.0, 0.1, 101).tolist(), rng.normal(4.0, 0.1, 101).tolist())
+    assert found.low < found.value < found.high
+    assert found.value == pytest.approx(0.5, abs=0.02)
+    assert found.high - found.low < 0.05
+    assert ratio_of_medians([1.0], [4.0]).value == 0.25
+
+
+@pytest.mark.parametrize(("measured", "baseline"), [([], []), ([1.0], [])])
+def test_a_ratio_of_nothing_is_refused(measured: list[float], baseline: list[float]) -> None:
+    with pytest.raises(ValueError, match="expected as many"):
+        ratio_of_medians(measured, baseline)
 
 
 def test_interval_holds_the_truth_about_as_often_as_it_says() -> None:

@@ -16,6 +16,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from sidelog.calls import RecordCall
 from sidelog_shared.documents import read_document
+from sidelog_shared.dtypes import FLOAT64
 from sidelog_shared.errors import ConfigError, SnapshotError
 from sidelog_shared.limits import STEP_NEXT, STEP_NONE
 from sidelog_shared.records import Kind
@@ -80,6 +81,37 @@ class TestHeavyCalls:
         assert (call.kind, bytes(call.snapshots[0].data())) == (Kind.ONNX, b"model")
 
 
+NUMBERS: list[tuple[object, list[float]]] = [
+    ([1, 2.5, True], [1.0, 2.5, 1.0]),
+    ((2**53 + 1, -0.0), [2.0**53, -0.0]),
+    ([np.float32(0.1), np.int64(3)], [float(np.float32(0.1)), 3.0]),
+    ([[1, 2], [3, 4]], [1.0, 2.0, 3.0, 4.0]),
+    ([torch.tensor(1), torch.tensor(2)], [1.0, 2.0]),
+    (np.arange(6, dtype=">i2").reshape(2, 3)[:, ::2], [0.0, 2.0, 3.0, 5.0]),
+    (torch.tensor([1.5, 2.5], dtype=torch.bfloat16), [1.5, 2.5]),
+    ([], []),
+]
+
+
+class TestCountedAlready:
+    @pytest.mark.parametrize(("given", "expected"), NUMBERS)
+    def test_columns_of_a_histogram_are_float64(self, quiet: Quiet, given: object, expected: list[float]) -> None:
+        quiet.writer.add_histogram_raw("counted", 0, 1, np.int64(2), torch.tensor(3.0), 4, given, given)
+        (call,) = quiet.light()
+        assert isinstance(call, RecordCall)
+        assert [one.spec.shape for one in call.snapshots] == [(len(expected),), (len(expected),), (5,)]
+        columns = [np.frombuffer(one.data(), np.float64).tolist() for one in call.snapshots]
+        assert columns == [expected, expected, [0.0, 1.0, 2.0, 3.0, 4.0]]
+
+    def test_columns_of_a_curve_stand_one_after_the_other(self, quiet: Quiet) -> None:
+        columns = [[1, 2], (3.0, 4.0), np.array([5, 6]), torch.tensor([7, 8]), [[9], [10]], [11, np.float32(12)]]
+        quiet.writer.add_pr_curve_raw("curve", *columns)
+        (call,) = quiet.light()
+        assert isinstance(call, RecordCall)
+        assert (call.snapshots[0].spec.shape, call.snapshots[0].spec.dtype) == ((6, 2), FLOAT64)
+        assert np.frombuffer(call.snapshots[0].data(), np.float64).tolist() == list(range(1, 13))
+
+
 MISTAKES: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("add_audio", ("a", np.zeros((3, 4))), SnapshotError, "expected [frames] or [frames, channels], 1 or 2 channels"),
     ("add_audio", ("a", np.zeros(0)), SnapshotError, "which is empty"),
@@ -114,6 +146,11 @@ MISTAKES: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("add_pr_curve", ("a", np.zeros(3), np.zeros(3), 1, 0), ConfigError, "num_thresholds is 0"),
     ("add_pr_curve", ("a", np.zeros(3), np.zeros(3), 1, 9, np.zeros(2)), SnapshotError, "expected 3 elements or one"),
     ("add_pr_curve_raw", ("a", [1], [1], [1], [1], [1], [1, 2]), ValueError, "columns of [1, 1, 1, 1, 1, 2]"),
+    ("add_histogram_raw", ("a", 0, 1, 1, 1, 1, ["1"], [1]), SnapshotError, "bucket_limits has dtype"),
+    ("add_histogram_raw", ("a", 0, 1, 1, 1, 1, [1, "2"], [1, 2]), SnapshotError, "bucket_limits has dtype"),
+    ("add_histogram_raw", ("a", 0, 1, 1, 1, 1, [1, None], [1, 2]), SnapshotError, "bucket_limits has dtype object"),
+    ("add_histogram_raw", ("a", 0, 1, 1, 1, 1, [1, [2]], [1, 2]), SnapshotError, "cannot be made an array"),
+    ("add_histogram_raw", ("a", 0, 1, 1, 1, 1, "12", [1, 2]), SnapshotError, "bucket_limits is str"),
     ("add_histogram_raw", ("a", 0, 1, 1, 1, 1, [1, 2], [1]), ValueError, "2 bucket_limits and 1 bucket_counts"),
     ("add_image_with_boxes", ("a", np.zeros((3, 4, 5)), np.zeros((2, 3))), SnapshotError, "expected [n, 4]"),
     ("add_image_with_boxes", ("a", np.zeros((5, 4, 5)), np.zeros((2, 4))), SnapshotError, "1, 3 or 4 channels"),

@@ -104,6 +104,18 @@ class TestWaking:
             box.put_picture(picture("a"))
         assert box.wakes == 2
 
+    def test_a_heavy_record_wakes_a_dormant_sender_or_one_that_holds_half_of_the_memory(self) -> None:
+        box = Box()
+        assert box.reserve_heavy(50)
+        box.put_heavy(picture("a"))
+        assert box.wakes == 0
+        box.dormant = True
+        box.put_heavy(picture("a"))
+        assert (box.wakes, box.dormant) == (1, False)
+        assert box.reserve_heavy(1)
+        box.put_heavy(picture("a"))
+        assert box.wakes == 2
+
     def test_a_drop_for_want_of_memory_wakes_it(self) -> None:
         box = Box()
         box.count_drop("a")
