@@ -29,8 +29,10 @@ def test_every_method_of_the_writer_has_a_row(tmp_path: Path) -> None:
     assert len({row.label for row in rows}) == len(rows)
 
 
-def found(*, ours_us: float, theirs_us: float, note: str = "", objections: tuple[str, ...] = ()) -> MethodsMeasurement:
-    row = Row("flush", "after a scalar", lambda side, _: side.settle, note=note)
+def found(
+    *, ours_us: float, theirs_us: float, excuse: str = "", objections: tuple[str, ...] = ()
+) -> MethodsMeasurement:
+    row = Row("flush", "after a scalar", lambda side, _: side.settle, excuse=excuse)
     ours, theirs = [ours_us] * 5, [theirs_us] * 5
     measurement = MethodsMeasurement("methods", "", rounds=5, pause_s=0.02)
     measurement.add(Comparison(row, ours, theirs, ratio_of_medians(ours, theirs), objections))
@@ -53,24 +55,25 @@ def test_tables_stand_between_the_marks_and_twice_is_as_once(tmp_path: Path) -> 
     page = tmp_path / "page.md"
     page.write_text(PAGE)
     text = put(page, found(ours_us=1.5, theirs_us=1000.0))
+    said = " ".join(text.split())  # lines are wrapped
     assert "| `flush`, after a scalar | 1.5 us | 1.5 us | 1,000 us | 1,000 us | 0.002 [0.002, 0.002] | |" in text
     assert "| `flush`, after a scalar | 1,000 us | 1.5 us | |" in text
-    assert "`sidelog bench --only methods`" in text
-    assert "5 rounds, 20 ms" in text
-    assert "load 0.1/0.2/0.3 at the start" in text
+    assert "`sidelog bench --only methods`" in said
+    assert "5 rounds, 20 ms between calls" in said
+    assert "load 0.1/0.2/0.3 at the start" in said
     assert text.startswith("# Costs\n")
     assert "old" not in text
     assert "-->\nbehind\n<!--" in text
     assert put(page, found(ours_us=1.5, theirs_us=1000.0)) == text
 
 
-@pytest.mark.parametrize(("note", "remark"), [("", "**slower**"), ("it waits", "it waits")])
-def test_one_that_is_slower_explains_itself_or_is_marked(tmp_path: Path, note: str, remark: str) -> None:
+@pytest.mark.parametrize(("excuse", "remark"), [("", "**slower**"), ("it waits", "it waits")])
+def test_one_that_is_slower_explains_itself_or_is_marked(tmp_path: Path, excuse: str, remark: str) -> None:
     page = tmp_path / "page.md"
     page.write_text(PAGE)
-    measurement = found(ours_us=2.0, theirs_us=1.0, note=note)
+    measurement = found(ours_us=2.0, theirs_us=1.0, excuse=excuse)
     assert f"| 1.0 us | 2.0 us | {remark} |" in put(page, measurement)
-    assert [figure.verdict for figure in measurement.figures] == ["" if note else "missed", ""]
+    assert [figure.verdict for figure in measurement.figures] == ["" if excuse else "missed", ""]
 
 
 def test_figures_that_do_not_count_reach_no_page(tmp_path: Path) -> None:

@@ -45,11 +45,11 @@ class Comparison:
         return self.ratio.low > 1
 
     def figures(self) -> list[Figure]:
-        """For the report: the median must not be above the peer's, unless the row explains it."""
+        """For the report: the median must not be above the peer's, unless the row excuses it."""
         figures = []
         for which in (50, 99):
             theirs = percentile(self.theirs_us, which)
-            goal = theirs if which == 50 and not self.row.note else None
+            goal = theirs if which == 50 and not self.row.excuse else None
             figures.append(Figure("methods", f"{self.row.label}, p{which}", "us", percentile(self.sidelog_us, which),
                                   inline=theirs, goal=goal, objections=self.objections))  # fmt: skip
         return figures
@@ -57,7 +57,7 @@ class Comparison:
     def to_map(self) -> dict[str, object]:
         """For JSON."""
         return {
-            "method": self.row.method, "label": self.row.label, "peer": self.row.peer, "note": self.row.note,
+            "method": self.row.method, "label": self.row.label, "peer": self.row.peer, "note": self.row.note, "excuse": self.row.excuse,
             "ratio": asdict(self.ratio), "objections": self.objections,
             "sidelog_us": self.sidelog_us, "theirs_us": self.theirs_us,
         }  # fmt: skip

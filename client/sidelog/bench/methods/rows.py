@@ -48,7 +48,8 @@ class Row:
         theirs: makes the peer's call, where it is another one.
         alone: no other writer is open: the first and the last of a process.
         needs: packages that the peer needs for it.
-        note: what the table has to say, above all why it is slower where it is.
+        note: what the table has to say of the comparison.
+        excuse: why it may cost more than the peer's; empty where it must not.
     """
 
     method: str
@@ -59,6 +60,7 @@ class Row:
     alone: bool = False
     needs: tuple[str, ...] = ()
     note: str = ""
+    excuse: str = ""
 
     @property
     def label(self) -> str:
@@ -228,10 +230,10 @@ def _life() -> list[Row]:
 
     return [
         Row("SummaryWriter", "", lambda s, _: s.new, alone=True),
-        Row("SummaryWriter", "a scalar, close()", whole, alone=True, note=f"connects first; {_END}"),
+        Row("SummaryWriter", "a scalar, close()", whole, alone=True, excuse=f"connects first; {_END}"),
         Row("flush", "after a scalar", flush,
-            note="waits until it is in the file; theirs syncs the file without what its queue still holds"),
-        Row("close", "nothing logged", close, alone=True, note=_END),
+            excuse="waits until it is in the file; theirs syncs the file without what its queue still holds"),
+        Row("close", "nothing logged", close, alone=True, excuse=_END),
     ]  # fmt: skip
 
 

@@ -122,8 +122,8 @@ def _name(one: Comparison) -> str:
 
 
 def _remark(one: Comparison) -> str:
-    remarks = [remark for remark in (_BESIDE[one.row.peer], one.row.note) if remark]
-    if one.is_slower and not one.row.note:
+    remarks = [remark for remark in (_BESIDE[one.row.peer], one.row.note, one.row.excuse) if remark]
+    if one.is_slower and not one.row.excuse:
         remarks.append("**slower**")
     return "; ".join(remarks)
 
