@@ -63,7 +63,7 @@ def decode_run(folder: Path, *, since: float) -> dict[str, list[Decoded]]:
 
 
 def other_files(folder: Path) -> dict[str, Any]:
-    """Files that are not event files: texts as they are, pictures as pixels, the projector's by what it reads."""
+    """Files that are not event files: pictures as pixels, the projector's by what it reads, others as they are."""
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or "tfevents" in path.name or path.name.startswith("."):
@@ -74,7 +74,7 @@ def other_files(folder: Path) -> dict[str, Any]:
             case ".pbtxt":
                 content = list(text_format.Parse(path.read_text(), ProjectorConfig()).embeddings)
             case _:
-                content = path.read_text()
+                content = path.read_bytes()
         found[str(path.relative_to(folder))] = content
     return found
 

@@ -69,6 +69,14 @@ def test_add_audio_in_torchs_shapes(pair: Pair, shape: tuple[int, ...]) -> None:
     pair.check()
 
 
+def test_samples_in_double_precision(pair: Pair) -> None:
+    """Half way between two steps of 16 bits, less than single precision can tell."""
+    half_way = (np.arange(-300, 300) + 0.5) / 32767
+    pair.call("add_audio", "below", half_way * (1 - 1e-12), 1, 8000, 1e9)
+    pair.call("add_audio", "above", half_way * (1 + 1e-12), 1, 8000, 1e9)
+    pair.check()
+
+
 @st.composite
 def videos(draw: Any) -> tuple[Any, str]:
     """Frames of few colors, so that a GIF's palette holds them all; no two one after the other are equal."""
