@@ -70,10 +70,10 @@ def test_add_audio_in_torchs_shapes(pair: Pair, shape: tuple[int, ...]) -> None:
 
 
 def test_samples_in_double_precision(pair: Pair) -> None:
-    """Half way between two steps of 16 bits, less than single precision can tell."""
-    half_way = (np.arange(-300, 300) + 0.5) / 32767
-    pair.call("add_audio", "below", half_way * (1 - 1e-12), 1, 8000, 1e9)
-    pair.call("add_audio", "above", half_way * (1 + 1e-12), 1, 8000, 1e9)
+    """Beside the steps of 16 bits, by less than single precision can tell."""
+    steps_of_16_bits = np.arange(-300, 300) * 2.0**16
+    pair.call("add_audio", "below", (steps_of_16_bits - 0.6) / (2**31 - 1), 1, 8000, 1e9)
+    pair.call("add_audio", "above", (steps_of_16_bits + 0.6) / (2**31 - 1), 1, 8000, 1e9)
     pair.check()
 
 
