@@ -57,8 +57,9 @@ def decode_run(folder: Path, *, since: float) -> dict[str, list[Decoded]]:
             for event in LegacyEventFileLoader(os.path.join(directory, name)).Load():
                 values += _values(event, since)
         if values:
-            # In the order of the calls within a tag; one tag's picture never waits for another's.
-            found[os.path.relpath(directory, folder)] = sorted(values, key=lambda value: value.tag)
+            # In the order of the calls within a tag and a kind; nothing else waits for another.
+            by_tag_and_kind = sorted(values, key=lambda value: (value.tag, value.content[0]))
+            found[os.path.relpath(directory, folder)] = by_tag_and_kind
     return found
 
 
