@@ -57,13 +57,14 @@ def decode_run(folder: Path, *, since: float) -> dict[str, list[Decoded]]:
             for event in LegacyEventFileLoader(os.path.join(directory, name)).Load():
                 values += _values(event, since)
         if values:
-            # In the order of the calls within a tag; one tag's picture never waits for another's.
-            found[os.path.relpath(directory, folder)] = sorted(values, key=lambda value: value.tag)
+            # In the order of the calls within a tag and a kind; nothing else waits for another.
+            by_tag_and_kind = sorted(values, key=lambda value: (value.tag, value.content[0]))
+            found[os.path.relpath(directory, folder)] = by_tag_and_kind
     return found
 
 
 def other_files(folder: Path) -> dict[str, Any]:
-    """Files that are not event files: texts as they are, pictures as pixels, the projector's by what it reads."""
+    """Files that are not event files: pictures as pixels, the projector's by what it reads, others as they are."""
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or "tfevents" in path.name or path.name.startswith("."):
@@ -74,7 +75,7 @@ def other_files(folder: Path) -> dict[str, Any]:
             case ".pbtxt":
                 content = list(text_format.Parse(path.read_text(), ProjectorConfig()).embeddings)
             case _:
-                content = path.read_text()
+                content = path.read_bytes()
         found[str(path.relative_to(folder))] = content
     return found
 

@@ -132,7 +132,7 @@ def test_the_global_writer(tmp_path: Path) -> None:
     assert len(messages(tmp_path / "ours")) == 3
 
 
-@row("the order of events of different tags")
+@row("the order of events of different tags or kinds")
 def test_the_order_of_events(pair: Pair) -> None:
     # Half a second of work, of which a scalar's way takes some thousandths.
     large = np.random.default_rng(0).integers(0, 255, (1, 30, 3, 128, 128), np.uint8)

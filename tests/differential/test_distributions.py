@@ -150,7 +150,11 @@ def curves(draw: Any) -> tuple[Any, ...]:
     )
     if isinstance(weights, list) and len(shape) > 1:
         weights = np.array(weights)
-    return labels, predictions, draw(st.integers(1, 300) | st.integers(1, 99).map(np.int64)), weights
+    thresholds = draw(st.integers(1, 300))
+    if getattr(predictions, "dtype", None) in (torch.float64, np.float64) and draw(st.booleans()):
+        # With this numpy 2 counts in double precision, with Python's in that of the predictions; we always in theirs.
+        thresholds = np.int64(thresholds)
+    return labels, predictions, thresholds, weights
 
 
 def plain(array: Any) -> np.ndarray:

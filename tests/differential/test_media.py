@@ -69,6 +69,14 @@ def test_add_audio_in_torchs_shapes(pair: Pair, shape: tuple[int, ...]) -> None:
     pair.check()
 
 
+def test_samples_in_double_precision(pair: Pair) -> None:
+    """Beside the steps of 16 bits, by less than single precision can tell."""
+    steps_of_16_bits = np.arange(-300, 300) * 2.0**16
+    pair.call("add_audio", "below", (steps_of_16_bits - 0.6) / (2**31 - 1), 1, 8000, 1e9)
+    pair.call("add_audio", "above", (steps_of_16_bits + 0.6) / (2**31 - 1), 1, 8000, 1e9)
+    pair.check()
+
+
 @st.composite
 def videos(draw: Any) -> tuple[Any, str]:
     """Frames of few colors, so that a GIF's palette holds them all; no two one after the other are equal."""

@@ -183,10 +183,10 @@ MISTAKES: dict[str, tuple[Call, type[Exception], list[str]]] = {
         TypeError,
         ["tag_scalar_dict is list, expected a dict of key -> number"],
     ),
-    "a step that is a float": (
-        lambda w: w.add_scalar("x", 1.0, 1.5),  # type: ignore[arg-type]
+    "a step that is a text": (
+        lambda w: w.add_scalar("x", 1.0, "1"),  # type: ignore[arg-type]
         TypeError,
-        ["global_step is float 1.5, expected an integer"],
+        ["global_step is str '1', expected an integer"],
     ),
     "a step of a picture that is a string": (
         lambda w: w.add_image("x", torch.zeros(3, 5, 6), "7"),  # type: ignore[arg-type]
