@@ -80,13 +80,15 @@ class FlushRequest(Fence):
         everything: whether the heavy and the picture lane count too.
         done: set when it is so, or when it cannot be.
         error: why it cannot be.
-        asked: the daemon was asked to write at once.
+        asked: the daemon was asked to write at once, when the light records were sent.
+        asked_again: the same, when everything was.
     """
 
     everything: bool
     done: threading.Event = field(default_factory=threading.Event)
     error: SidelogError | None = None
     asked: bool = False
+    asked_again: bool = False
 
     def fail(self, error: SidelogError) -> None:
         self.error = error

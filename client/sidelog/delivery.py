@@ -273,7 +273,8 @@ class Delivery:
             if messages:
                 self._turn = lane
                 return messages[0]
-        return None
+        self._urgent.extend(self._second_flush_message())
+        return self._urgent[0] if self._urgent else None
 
     def sent(self) -> None:
         """The message that ``peek`` gave was taken by the socket."""
@@ -298,6 +299,13 @@ class Delivery:
         unasked = [request for request in self._flushes if not request.asked]
         for request in unasked:
             request.asked = True
+        return [requests.Flush().frames(self.epoch)] if unasked else []
+
+    def _second_flush_message(self) -> list[list[Buffer]]:
+        """Everything is sent: of those who wait for it, ask that what is rendered is written at once too."""
+        unasked = [request for request in self._flushes if request.everything and not request.asked_again]
+        for request in unasked:
+            request.asked_again = True
         return [requests.Flush().frames(self.epoch)] if unasked else []
 
     # Who waits

@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 STATE_INTERVAL_S = 0.02
 """A worker hears at most this often what became of its records: each message wakes its sender thread."""
+HASTE_S = 0.02
+"""While a worker waits for pictures that are being rendered, so long one that is finished may wait for the next."""
 DEAD_AFTER_S = 5.0
 """Silence after which a local worker is dead if its process is gone."""
 COMPLAINTS_LOGGED = 20
@@ -140,7 +142,7 @@ class Reception:
             case requests.Part():
                 return self._part(session, request)
             case requests.Flush():
-                session.awaiting_state = True
+                session.awaiting_state, session.hastened_at = True, now
                 if self._draining:
                     session.drained = True
                     session.give_up_parts()
@@ -150,7 +152,7 @@ class Reception:
                 return [self._state(session, now)]
             case requests.Bye():
                 session.leaving = True
-                session.awaiting_state = True
+                session.awaiting_state, session.hastened_at = True, now
                 return [Commit(), *self._try_leave(session)]
 
     def _hello(self, peer: bytes, hello: requests.Hello, epoch: int, now: float) -> list[Action]:
@@ -361,7 +363,11 @@ class Reception:
                 session.give_up_parts()
                 actions.append(Commit())
                 actions += self._try_leave(session)
-            elif session.changed and self._is_due(session, now):
+                continue
+            if session.awaits_rendering and now - session.hastened_at >= HASTE_S:
+                session.hastened_at = now
+                actions.append(Commit())
+            if session.changed and self._is_due(session, now):
                 actions.append(self._state(session, now))
         return actions
 
@@ -372,6 +378,7 @@ class Reception:
             for session in self._sessions.values()
             if session.changed and session.alive
         ]
+        due += [session.hastened_at + HASTE_S - now for session in self._sessions.values() if session.awaits_rendering]
         return max(0.0, min([0.5, *due]))
 
     def _is_due(self, session: Session, now: float) -> bool:

@@ -85,6 +85,7 @@ class Session:
         lanes: how far each lane has come.
         leaving: it said goodbye, or it is dead.
         awaiting_state: it asked for a flush, and waits for what comes of it.
+        hastened_at: when the writer was last asked to write what it has of it.
         stated_at: when its last STATE was sent.
         changed: something happened that it has not been told.
         faults: its messages that were not taken, by why.
@@ -102,6 +103,7 @@ class Session:
     alive: bool = True
     drained: bool = False
     awaiting_state: bool = False
+    hastened_at: float = 0.0
     stated_at: float = 0.0
     changed: bool = False
     faults: Counter[str] = field(default_factory=Counter)
@@ -116,6 +118,11 @@ class Session:
     def settled(self) -> bool:
         """Whether everything that arrived has reached its end."""
         return not self._assemblies and all(len(state.received) == len(state.settled) for state in self.lanes.values())
+
+    @property
+    def awaits_rendering(self) -> bool:
+        """Whether it waits for records that are not written, some of which may still be rendered."""
+        return self.alive and self.awaiting_state and not self.settled
 
     def connect(self, peer: bytes, epoch: int, hello: Hello, now: float) -> None:
         """Begin a new connection epoch: what HELLO says will never come is settled, uncounted."""

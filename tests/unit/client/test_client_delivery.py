@@ -424,6 +424,19 @@ class TestFlush:
         rig.exchange()
         assert request.done.is_set()
 
+    def test_whoever_waits_for_pictures_asks_again_when_they_are_sent(self, rig: Rig) -> None:
+        rig.settle()
+        rig.picture()
+        rig.clip()
+        rig.flush(everything=True)
+        rig.look()
+        assert [kind.name for kind in kinds(rig)] == ["FLUSH", "RECORD", "RECORD", "FLUSH"]
+        rig.deliver()
+        rig.picture()
+        rig.flush()
+        rig.look()
+        assert [kind.name for kind in kinds(rig)] == ["FLUSH", "RECORD"]
+
     def test_pictures_that_are_dropped_before_they_are_sent_are_not_waited_for(self, rig: Rig) -> None:
         rig.connect()  # nothing is sent for now
         for _ in range(3):

@@ -266,7 +266,12 @@ class TestRecords:
             assert [type(action) for action in client.asked] == [WriteRecord if lane is Lane.LIGHT else Render]
             return
         assert client.asked == []
-        expected = {("light",): "'light'", ("heavy",): "'heavy'", ("heavy", "picture"): "'heavy' or 'picture'"}
+        expected = {
+            ("light",): "'light'",
+            ("heavy", "light"): "'heavy' or 'light'",
+            ("heavy",): "'heavy'",
+            ("heavy", "picture"): "'heavy' or 'picture'",
+        }
         names = expected[tuple(sorted(one.value for one in LANES[kind]))]
         assert client.state().troubles[-1].text == (
             f"note: RECORD.lane is {lane.value!r}, expected {names} for kind {kind.name}"
@@ -414,6 +419,22 @@ class TestState:
         assert len(client.tick(10.0)) == 1
         client.say(scalars(3, 1))
         assert client.tick(10.001) == []  # the flush is over
+
+    def test_what_is_rendered_while_somebody_waits_is_written_soon(self, client: Client) -> None:
+        client.send(picture(1))
+        client.tick(10.0)
+        assert client.wanted(Commit) == []
+        client.say(requests.Flush())
+        assert client.wanted(Commit) == [Commit()]
+        assert 0 < client.reception.next_tick_s(10.0) <= 0.02
+        client.tick(10.01)
+        assert client.wanted(Commit) == []
+        client.tick(10.03)
+        assert client.wanted(Commit) == [Commit()]
+        client.settle(Lane.PICTURE, 1)
+        client.tick(10.06)
+        assert client.wanted(Commit) == []
+        assert client.reception.next_tick_s(10.1) == 0.5
 
 
 class TestGoodbye:
