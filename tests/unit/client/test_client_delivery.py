@@ -432,10 +432,11 @@ class TestFlush:
         rig.look()
         assert [kind.name for kind in kinds(rig)] == ["FLUSH", "RECORD", "RECORD", "FLUSH"]
         rig.deliver()
+        rig.scalar(1)
         rig.picture()
         rig.flush()
         rig.look()
-        assert [kind.name for kind in kinds(rig)] == ["FLUSH", "RECORD"]
+        assert [kind.name for kind in kinds(rig)] == ["SCALARS", "FLUSH", "RECORD"]
 
     def test_pictures_that_are_dropped_before_they_are_sent_are_not_waited_for(self, rig: Rig) -> None:
         rig.connect()  # nothing is sent for now
