@@ -57,9 +57,9 @@ class Comparison:
     def to_map(self) -> dict[str, object]:
         """For JSON."""
         return {
-            "method": self.row.method, "label": self.row.label, "peer": self.row.peer, "note": self.row.note,
-            "excuse": self.row.excuse, "ratio": asdict(self.ratio), "objections": self.objections,
-            "sidelog_us": self.sidelog_us, "theirs_us": self.theirs_us,
+            "method": self.row.method, "label": self.row.label, "peer": self.row.peer,
+            "note": self.row.note, "excuse": self.row.excuse, "objections": self.objections,
+            "ratio": asdict(self.ratio), "sidelog_us": self.sidelog_us, "theirs_us": self.theirs_us,
         }  # fmt: skip
 
 
