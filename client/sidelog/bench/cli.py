@@ -182,7 +182,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--only", type=_parts, default=PARTS, metavar="PARTS",
         help=f"some of {','.join(PARTS)} (default: all)")  # fmt: skip
-    add("--quick", action="store_true", help="under a minute: shows that it works, measures nothing well")
+    add("--quick", action="store_true", help="about a minute: shows that it works, measures nothing well")
     add("--pairs", type=_count, help="pairs of blocks for each loop (default: 30)")
     add("--block-steps", type=_count, help="steps of a block (default: 20)")
     add("--launch-steps", type=_count,
