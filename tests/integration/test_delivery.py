@@ -294,7 +294,9 @@ def test_eight_processes_at_once_lose_nothing_and_get_one_daemon(runtime_dir: Pa
         trainer.stdin.flush()
     for trainer in trainers:
         status, out, err = finish(trainer, 60)
-        assert (status, err) == (0, ""), out + err
+        # On a machine that is busy otherwise, a close() may take its second, and then says what it is at.
+        complaints = [line for line in err.splitlines() if "writing the last" not in line]
+        assert (status, complaints) == (0, []), out + err
     for i in range(8):
         run = read_run(tmp_path / f"run{i}")
         assert run.scalars["loss"] == [(step, step) for step in range(1000)]
