@@ -1,0 +1,40 @@
+"""What torch's own writer has beyond tensorboardX's: python torch_style.py LOGDIR."""
+
+import sys
+
+import torch
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+from torchvision.utils import make_grid
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    writer = SummaryWriter(sys.argv[1])
+    assert writer.get_logdir() == sys.argv[1]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
+    for step in range(30):
+        images = torch.rand(16, 3, 8, 8)
+        loss = model(images).square().mean()
+        writer.add_scalar("loss/new_style", loss, step, new_style=True)
+        writer.add_scalar("loss/double", loss.item(), step, new_style=True, double_precision=True)
+        writer.add_scalars("loss/parts", {"a": 0.25 * step, "b": 30 - step}, step)
+        if step % 10 == 0:
+            writer.add_image("images", make_grid(images), step)
+            writer.add_images("batch", images, step)
+            writer.add_histogram("linear/weight", model[1].weight, step)
+            writer.add_tensor("linear/bias", model[1].bias.detach(), step)
+            writer.add_text("text", f"*step* {step}", step)
+    for index, lr in enumerate((0.1, 0.01, 0.001)):
+        writer.add_hparams(
+            {"lr": lr, "optimizer": "adam" if index else "sgd", "layers": 1 + index},
+            {"search/accuracy": 0.5 + 0.1 * index},
+            hparam_domain_discrete={"optimizer": ["adam", "sgd"], "lr": [0.1, 0.01, 0.001]},
+            run_name=f"trial{index}",
+        )
+    writer.flush()
+    writer.close()
+
+
+if __name__ == "__main__":
+    main()
