@@ -18,7 +18,6 @@ def main() -> None:
         loss = model(images).square().mean()
         writer.add_scalar("loss/new_style", loss, step, new_style=True)
         writer.add_scalar("loss/double", loss.item(), step, new_style=True, double_precision=True)
-        writer.add_scalars("loss/parts", {"a": 0.25 * step, "b": 30 - step}, step)
         if step % 10 == 0:
             writer.add_image("images", make_grid(images), step)
             writer.add_images("batch", images, step)

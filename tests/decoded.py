@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageSequence
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.event_pb2 import SessionLog
+from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 NOW = "now"
@@ -60,13 +61,13 @@ def decode_run(folder: Path, *, since: float) -> dict[str, list[Decoded]]:
 
 
 def other_files(folder: Path) -> dict[str, Any]:
-    """Files that are not event files: texts as they are, pictures as pixels."""
+    """Files that are not event files: pictures as pixels, others as they are."""
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or "tfevents" in path.name or path.name.startswith("."):
             continue
         is_picture = path.suffix == ".png"
-        found[str(path.relative_to(folder))] = _pixels(path.read_bytes()) if is_picture else path.read_text()
+        found[str(path.relative_to(folder))] = _pixels(path.read_bytes()) if is_picture else path.read_bytes()
     return found
 
 
@@ -78,7 +79,8 @@ def _values(event: Any, since: float) -> list[Decoded]:
             return [Decoded("", event.step, wall_time, ("start",), metadata)]
         return []  # the beginning of a run, and our markers
     if event.HasField("graph_def"):
-        return [Decoded("", event.step, wall_time, ("graph", event.graph_def), metadata)]
+        graph = GraphDef.FromString(event.graph_def).SerializeToString(deterministic=True)  # its nodes hold maps
+        return [Decoded("", event.step, wall_time, ("graph", graph), metadata)]
     return [_value(event, value, wall_time) for value in event.summary.value]
 
 
