@@ -27,7 +27,7 @@ def differences(
         parallel: which value of a tag has which step is open; that each step is there once is not.
     """
     left, right = decode_run(ours, since=since), decode_run(theirs, since=since)
-    found = _keys("directories", left, right)
+    found = _keys("runs", _runs(ours), _runs(theirs)) + _keys("directories of values", left, right)
     for directory in sorted(left.keys() & right.keys()):
         mine, other = _by_tag(left[directory]), _by_tag(right[directory])
         found += _keys(f"tags in {directory}", mine, other)
@@ -46,6 +46,11 @@ def differences(
                 pairs = zip(mine[tag], other[tag], strict=True)
                 found += [f"step {one.step} of {where}" for one, two in pairs if not same(one, two)]
     return found + _files(ours, theirs, since, rounded)
+
+
+def _runs(folder: Path) -> dict[str, int]:
+    """Directories that TensorBoard lists, even if nothing was logged there: those with event files, and how many."""
+    return Counter(str(path.parent.relative_to(folder)) for path in folder.rglob("*tfevents*"))
 
 
 def _files(ours: Path, theirs: Path, since: float, rounded: Set[str]) -> list[str]:
