@@ -14,6 +14,7 @@ def train(lr: float, width: int, optimizer: str, dropout: bool) -> tuple[float, 
 
 def main() -> None:
     with SummaryWriter(sys.argv[1]) as writer:
+        writer.add_text("search", "sixteen trials of *lr*, *width*, *optimizer* and *dropout*")
         choices = itertools.product((0.1, 0.01), (16, 64), ("sgd", "adam"), (True, False))
         for number, (lr, width, optimizer, dropout) in enumerate(choices):
             accuracy, loss = train(lr, width, optimizer, dropout)

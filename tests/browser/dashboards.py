@@ -1,0 +1,157 @@
+"""TensorBoard's dashboards: where each is, when it has something to show, and how it is brought to rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """One page.
+
+    Attributes:
+        name: of its test, and of its screenshots.
+        address: what follows TensorBoard's own.
+        shows: selector -> how many that match are shown once the page is filled.
+        words: some of the texts that must be there.
+        curves: so many lines of at least ten points, or more.
+        ink: so many pixels that are neither white nor grey below TensorBoard's own bar, or more.
+        levels: how far apart pixels may be: 1 where pictures made of floats are shown, which are truncated there and
+            rounded here.
+        at_rest: a script that ends what goes on for ever, or was begun too early; it returns whether it could.
+        tabs: texts of tabs that are opened one after the other, after a first look.
+    """
+
+    name: str
+    address: str
+    shows: dict[str, int]
+    words: tuple[str, ...] = ()
+    curves: int = 0
+    ink: int = 1000
+    levels: int = 0
+    at_rest: str = "return true;"
+    tabs: tuple[str, ...] = ()
+
+
+# A mesh's canvas is as large as its card was when the mesh arrived, with or without a scroll bar beside it, and its
+# camera stands where that size put it: both once more, with the size that the card has now.
+_MESHES_ANEW = """
+for (const mesh of everywhere(document, 'tf-mesh-loader')) {
+    if (!mesh._meshViewerAttached || !mesh._meshViewer.isReady()) return false;
+    mesh.redraw();
+    mesh._meshViewer.resetView();
+    mesh._meshViewer.draw();
+}
+return true;
+"""
+# The projector's camera circles until somebody takes hold of it.
+_CAMERA_STANDS = """
+const [projector] = everywhere(document, 'vz-projector');
+const plot = projector && projector.projectorScatterPlotAdapter && projector.projectorScatterPlotAdapter.scatterPlot;
+if (!plot || !plot.camera || !projector.dataSet) return false;
+plot.resetZoom();
+plot.stopOrbitAnimation();
+plot.setCameraPositionAndTarget([0.9, 0.9, 1.6], [0, 0, 0]);
+return true;
+"""
+_GRAPH_FITS = """
+const [board] = everywhere(document, 'tf-graph-board');
+board.fit();
+return true;
+"""
+
+ALL = (
+    Dashboard(
+        "time_series",
+        "?tagFilter=data/loss|drift/normal|picture/(ramp|boxes)|video#timeseries",
+        {"scalar-card": 1, "histogram-card": 1, "image-card": 3, "image-card img": 3},
+        words=("data/loss", "drift/normal", "picture/boxes", "video/square", "Step 90"),
+        curves=50,
+        ink=20_000,
+        levels=1,
+    ),
+    Dashboard(
+        "scalars",
+        "#scalars",
+        {"tf-scalar-card": 17},
+        words=("data/loss", "data/group", "all_kinds/data/group/xsinx", "purge_and_resume", "temperature/high"),
+        curves=20,
+    ),
+    Dashboard(
+        "images",
+        "#images",
+        {"tf-image-loader": 8, "img": 8},
+        words=("picture/boxes", "figure/wave", "video/square", "picture/grey", "90"),
+        ink=20_000,
+        levels=1,
+    ),
+    Dashboard("audio", "#audio", {"tf-audio-loader": 1, "audio": 1}, words=("audio/note", "90")),
+    Dashboard(
+        "text",
+        "#text",
+        {"tf-text-loader": 7},
+        words=("text/table/text_summary", "parameters", "272", "bold", "second attempt, step 90", "epoch 2 is done"),
+    ),
+    Dashboard(
+        "histograms",
+        "#histograms",
+        {"tf-histogram-loader": 9, "vz-histogram-timeseries": 9},
+        words=("drift/splits_in_two", "counted/normal", "fc1.weight", "linear/weight"),
+        curves=200,
+        ink=20_000,
+    ),
+    Dashboard(
+        "distributions",
+        "#distributions",
+        {"tf-distribution-loader": 9, "vz-distribution-chart": 9},
+        words=("drift/splits_in_two", "counted/normal", "fc1.weight", "linear/weight"),
+        curves=100,
+        ink=20_000,
+    ),
+    Dashboard(
+        "pr_curves",
+        "#pr_curves",
+        {"tf-pr-curve-card": 8},
+        words=("class/red", "counted/blue", "weighted/blue", "pr_curves is at", "step 9"),
+        curves=8,
+    ),
+    Dashboard(
+        "custom_scalars",
+        "#custom_scalars",
+        {"tf-custom-scalar-multi-line-chart-card": 3, "tf-custom-scalar-margin-chart-card": 1},
+        words=("Training", "every loss", "Forecast", "temperature", "all kinds"),
+        curves=8,
+        ink=3000,
+    ),
+    Dashboard(
+        "mesh",
+        "?tagFilter=.*#mesh",
+        {"tf-mesh-loader": 6, "canvas": 6},
+        words=("torus", "spiral", "some time"),
+        ink=50_000,
+        at_rest=_MESHES_ANEW,
+    ),
+    Dashboard(
+        "hparams",
+        "#hparams",
+        {"tf-hparams-table-view": 1},
+        words=("hparams/trial15", "0.81633", "adam", "torch_style/trial2", "Number of matching session groups: 19"),
+        tabs=("parallel coordinates view", "scatter plot matrix view"),
+    ),
+    Dashboard(
+        "projector",
+        "#projector",
+        {"vz-projector": 1},
+        words=("100", "64", "2 runs found", "label"),
+        ink=100,
+        at_rest=_CAMERA_STANDS,
+    ),
+    Dashboard(
+        "graphs",
+        "#graphs",
+        {"g.node": 6},
+        words=("image", "features", "active", "pooled", "flat", "scores"),
+        at_rest=_GRAPH_FITS,
+        ink=0,
+    ),
+)
