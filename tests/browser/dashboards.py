@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,11 @@ class Dashboard:
         words: some of the texts that must be there.
         curves: so many lines of at least ten points, or more.
         ink: so many pixels that are neither white nor grey below TensorBoard's own bar, or more.
-        levels: how far apart pixels may be: 1 where pictures made of floats are shown, which are truncated there and
-            rounded here.
+        levels: how far apart pixels of its pictures may be: 1 where some are made of floats, which are truncated
+            there and rounded here.
         at_rest: a script that ends what goes on for ever, or was begun too early; it returns whether it could.
-        tabs: texts of tabs that are opened one after the other, after a first look.
+        opens_all: whether every group of cards is opened, and not the first alone.
+        tabs: tabs that are opened one after the other, after a first look, and what they show.
     """
 
     name: str
@@ -30,7 +31,8 @@ class Dashboard:
     ink: int = 1000
     levels: int = 0
     at_rest: str = "return true;"
-    tabs: tuple[str, ...] = ()
+    opens_all: bool = True
+    tabs: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 # A mesh's canvas is as large as its card was when the mesh arrived, with or without a scroll bar beside it, and its
@@ -54,9 +56,18 @@ plot.stopOrbitAnimation();
 plot.setCameraPositionAndTarget([0.9, 0.9, 1.6], [0, 0, 0]);
 return true;
 """
-_GRAPH_FITS = """
-const [board] = everywhere(document, 'tf-graph-board');
-board.fit();
+
+# Where the graph stands depends on when its labels were measured; here it is put, and larger.
+_GRAPH_IN_PLACE = """
+const [root] = everywhere(document, 'tf-graph-scene').flatMap(scene => everywhere(scene.shadowRoot, '#root'));
+if (!root) return false;
+root.setAttribute('transform', 'translate(400, 150) scale(2.5)');
+return true;
+"""
+# Markers go round in the order in which TensorBoard's fast reader hands tags on: that of a hash map, another one in
+# each process.
+_NO_MARKERS = """
+everywhere(document, '.scatter-plot').forEach(markers => { markers.style.display = 'none'; });
 return true;
 """
 
@@ -73,7 +84,7 @@ ALL = (
     Dashboard(
         "scalars",
         "#scalars",
-        {"tf-scalar-card": 17},
+        {"tf-scalar-card": 16},
         words=("data/loss", "data/group", "all_kinds/data/group/xsinx", "purge_and_resume", "temperature/high"),
         curves=20,
     ),
@@ -122,27 +133,32 @@ ALL = (
         words=("Training", "every loss", "Forecast", "temperature", "all kinds"),
         curves=8,
         ink=3000,
+        at_rest=_NO_MARKERS,
     ),
     Dashboard(
         "mesh",
-        "?tagFilter=.*#mesh",
-        {"tf-mesh-loader": 6, "canvas": 6},
-        words=("torus", "spiral", "some time"),
+        "#mesh",
+        {"tf-mesh-loader": 3, "canvas": 3},
+        words=("torus", "spiral", "some time", "90"),
         ink=50_000,
         at_rest=_MESHES_ANEW,
+        opens_all=False,  # it holds all of them, and each is drawn by software
     ),
     Dashboard(
         "hparams",
         "#hparams",
         {"tf-hparams-table-view": 1},
         words=("hparams/trial15", "0.81633", "adam", "torch_style/trial2", "Number of matching session groups: 19"),
-        tabs=("parallel coordinates view", "scatter plot matrix view"),
+        tabs={
+            "parallel coordinates view": {"tf-hparams-parallel-coords-view": 1},
+            "scatter plot matrix view": {"tf-hparams-scatter-plot-matrix-view": 1},
+        },
     ),
     Dashboard(
         "projector",
         "#projector",
         {"vz-projector": 1},
-        words=("100", "64", "2 runs found", "label"),
+        words=("100", "64", "2 runs found", "metadata.tsv"),
         ink=100,
         at_rest=_CAMERA_STANDS,
     ),
@@ -151,7 +167,7 @@ ALL = (
         "#graphs",
         {"g.node": 6},
         words=("image", "features", "active", "pooled", "flat", "scores"),
-        at_rest=_GRAPH_FITS,
+        at_rest=_GRAPH_IN_PLACE,
         ink=0,
     ),
 )

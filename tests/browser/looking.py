@@ -33,11 +33,11 @@ const texts = root => [...root.childNodes].flatMap(node => node.nodeType === Nod
        ...(node.tagName === 'IFRAME' && node.contentDocument ? texts(node.contentDocument.body) : []),
        ...texts(node)]);
 """
-# Both sides ran at moments of their own: in the place of those the page says what it says for the other side.
-_HIDE_MOMENTS = """
-const moment = /[A-Z][a-z]{2} [A-Z][a-z]{2} \\d{1,2},? \\d{4},? \\d{1,2}:\\d\\d:\\d\\d GMT[+-]\\d{4}( \\([^)]*\\))?/g;
-for (const node of texts(document.body))
-    if (node.data.search(moment) >= 0) node.data = node.data.replace(moment, 'some time');
+# Both sides ran at moments of their own, and took their own time.
+_HIDE_MOMENTS = r"""
+const date = /[A-Z][a-z]{2} [A-Z][a-z]{2} \d{1,2} \d{4} \d\d:\d\d:\d\d GMT[+-]\d{4}( \([^)]*\))?/g;
+const hidden = text => text.replace(date, 'some time').replace(/\b[\d.]+ sec\b/g, 'some time');
+for (const node of texts(document.body)) if (hidden(node.data) !== node.data) node.data = hidden(node.data);
 """
 _STILL = 3
 """So many screenshots in a row are equal before a page counts as at rest."""
@@ -49,7 +49,8 @@ class Seen:
 
     Attributes:
         words: texts that are shown, in the order of the page.
-        curves: the ``d`` of every path of a drawing that is shown.
+        curves: the ``d`` of every path of a drawing that is shown, sorted: TensorBoard's fast reader hands tags on in
+            the order of a hash map, and so the lines of one chart are drawn.
         pictures: frames of every picture, each uint8 [H, W, 4].
         sounds: bytes of what every player plays.
         shot: the page's pixels, uint8 [H, W, 3].
@@ -77,18 +78,28 @@ def count_of(browser: Any, selector: str) -> int:
     return browser.execute_script(script, selector)
 
 
-def open_categories(browser: Any) -> None:
-    """Of the groups of cards only the first few are open when a page comes up."""
+def open_categories(browser: Any, *, all_of_them: bool) -> None:
+    """Groups of cards: all of them, or the first. When a page comes up, two or three are open."""
     browser.execute_script(
-        EVERYWHERE + "everywhere(document, 'tf-category-paginated-view').forEach(view => { view.opened = true; });"
+        EVERYWHERE + "everywhere(document, 'tf-category-paginated-view').forEach("
+        "(view, index) => { view.opened = arguments[0] || index === 0; });",
+        all_of_them,
     )
 
 
-def shot_at_rest(browser: Any, what: str) -> tuple[np.ndarray, bytes]:
-    """The page once no answer is awaited and nothing moves: its pixels, and the PNG."""
+def shot_at_rest(browser: Any, what: str, at_rest: str) -> tuple[np.ndarray, bytes]:
+    """The page once no answer is awaited and nothing moves: its pixels, and the PNG.
+
+    Args:
+        browser: shows the page.
+        what: names the page.
+        at_rest: a script that brings to rest what would not come to it; it returns whether it could.
+    """
     seen: list[bytes] = []
 
     def still() -> bytes | None:
+        if not browser.execute_script(EVERYWHERE + at_rest):
+            return None
         browser.execute_script(_WORDS + _HIDE_MOMENTS)
         unanswered = browser.execute_script(
             EVERYWHERE + "return [window, ...everywhere(document, 'iframe').map(frame => frame.contentWindow)]"
@@ -118,7 +129,7 @@ def curves_of(browser: Any) -> list[str]:
         EVERYWHERE + _IS_SHOWN + "return everywhere(document, 'svg path').filter(isShown)"
         ".map(path => path.getAttribute('d')).filter(d => d && d.includes('L'));"
     )
-    return browser.execute_script(script)
+    return sorted(browser.execute_script(script))
 
 
 def pictures_of(browser: Any) -> list[list[np.ndarray]]:
