@@ -18,6 +18,7 @@ class Dashboard:
         ink: so many pixels that are neither white nor grey below TensorBoard's own bar, or more.
         levels: how far apart pixels of its pictures may be: 1 where some are made of floats, which are truncated
             there and rounded here.
+        stray: so many pixels of the page may differ, of two million: the edges of check boxes now and then do.
         at_rest: a script that ends what goes on for ever, or was begun too early; it returns whether it could.
         opens_all: whether every group of cards is opened, and not the first alone.
         tabs: tabs that are opened one after the other, after a first look, and what they show.
@@ -30,19 +31,25 @@ class Dashboard:
     curves: int = 0
     ink: int = 1000
     levels: int = 0
+    stray: int = 20
     at_rest: str = "return true;"
     opens_all: bool = True
     tabs: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 # A mesh's canvas is as large as its card was when the mesh arrived, with or without a scroll bar beside it, and its
-# camera stands where that size put it: both once more, with the size that the card has now.
+# camera stands where that size put it: both once more, with the size that the card has now. And it is drawn anew in
+# every frame, by software; one more is enough.
 _MESHES_ANEW = """
-for (const mesh of everywhere(document, 'tf-mesh-loader')) {
-    if (!mesh._meshViewerAttached || !mesh._meshViewer.isReady()) return false;
+for (const mesh of everywhere(document, 'tf-mesh-loader').filter(one => one.offsetWidth)) {
+    const viewer = mesh._meshViewer;
+    if (!mesh._meshViewerAttached || !viewer.isReady()) return false;
+    if (mesh.drawnFor === mesh.offsetWidth) continue;
+    mesh.drawnFor = mesh.offsetWidth;
     mesh.redraw();
-    mesh._meshViewer.resetView();
-    mesh._meshViewer.draw();
+    viewer.resetView();
+    viewer._renderer.render(viewer._scene, viewer._camera);
+    window.cancelAnimationFrame(viewer._animationFrameIndex);
 }
 return true;
 """
@@ -51,12 +58,10 @@ _CAMERA_STANDS = """
 const [projector] = everywhere(document, 'vz-projector');
 const plot = projector && projector.projectorScatterPlotAdapter && projector.projectorScatterPlotAdapter.scatterPlot;
 if (!plot || !plot.camera || !projector.dataSet) return false;
-plot.resetZoom();
-plot.stopOrbitAnimation();
-plot.setCameraPositionAndTarget([0.9, 0.9, 1.6], [0, 0, 0]);
+if (plot.orbitAnimationId !== null || plot.getCameraPosition()[0] !== 0.9)
+    plot.setCameraPositionAndTarget([0.9, 0.9, 1.6], [0, 0, 0]);
 return true;
 """
-
 # Where the graph stands depends on when its labels were measured; here it is put, and larger.
 _GRAPH_IN_PLACE = """
 const [root] = everywhere(document, 'tf-graph-scene').flatMap(scene => everywhere(scene.shadowRoot, '#root'));
@@ -133,6 +138,7 @@ ALL = (
         words=("Training", "every loss", "Forecast", "temperature", "all kinds"),
         curves=8,
         ink=3000,
+        stray=200,  # where two lines cross, which of them is on top is the hash map's affair too
         at_rest=_NO_MARKERS,
     ),
     Dashboard(

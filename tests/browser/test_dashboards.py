@@ -41,8 +41,6 @@ KEPT_IN = os.environ.get("SIDELOG_SCREENSHOTS")
 """A folder for the pictures of the pages; beside each test unless given."""
 LEVELS = 1
 """How far apart the pixels of two pages may be: where translucent lines cross, even one page drawn twice is that."""
-STRAY = 20
-"""So many of the two million pixels of a page may be further apart: the edges of check boxes now and then are."""
 BAR = 70
 """Height of TensorBoard's own bar: colorful on an empty page too."""
 
@@ -103,7 +101,7 @@ def test_it_shows_the_same(browser: Any, tensorboards: dict[str, str], tmp_path:
             assert [frame.shape for frame in left] == [frame.shape for frame in right]
             assert all(farthest(a, b) <= dashboard.levels for a, b in zip(left, right, strict=True))
         apart = np.abs(one.shot.astype(int) - two.shot.astype(int)).max(2) > LEVELS
-        assert apart.sum() <= STRAY, f"{apart.sum()} pixels differ: see {folder}"
+        assert apart.sum() <= dashboard.stray, f"{apart.sum()} pixels differ: see {folder}"
 
 
 def farthest(one: np.ndarray, two: np.ndarray) -> int:
