@@ -33,16 +33,20 @@ class Program:
             there and rounded here.
         parallel: its processes log into one run: in which order is open.
         racy: tags whose values no two runs of it have in common.
+        alone: it cannot share TensorBoard's pages with others: of two searches over hyperparameters in one folder, one
+            names the columns, which one is open.
     """
 
     name: str
     rounded: frozenset[str] = field(default=frozenset())
     parallel: bool = False
     racy: frozenset[str] = field(default=frozenset())
+    alone: bool = False
 
     @property
-    def is_repeatable(self) -> bool:
-        return not (self.parallel or self.racy)
+    def has_pages(self) -> bool:
+        """Whether TensorBoard's pages are compared: they can be the same."""
+        return not (self.parallel or self.racy or self.alone)
 
 
 _ALL = (
@@ -60,6 +64,7 @@ _ALL = (
     Program("after_close"),
     Program("onnx_graph"),
     Program("torch_style", rounded=frozenset({"images", "batch"})),
+    Program("torch_hparams", alone=True),
     Program("global_writer_in_two_modules"),
     Program("global_writer", parallel=True),
     Program("hogwild", racy=frozenset({"loss"})),
@@ -102,7 +107,7 @@ class ProgramRuns:
     """Runs each program at most once a side, and remembers where.
 
     Args:
-        folder: ``<folder>/<side>/<program>`` are the log folders of programs that are repeatable, and
+        folder: ``<folder>/<side>/<program>`` are the log folders of programs that are shown
             ``<folder>/parallel/<side>/<program>`` of the others: no two runs of those look the same.
     """
 
@@ -121,7 +126,7 @@ class ProgramRuns:
             AssertionError: one of them failed.
         """
         if name not in self._done:
-            root = self.folder if PROGRAMS[name].is_repeatable else self.folder / "parallel"
+            root = self.folder if PROGRAMS[name].has_pages else self.folder / "others"
             runs = Runs(root / ORIGINAL / name, root / OURS / name, time.time() - 1)
             with pytest.MonkeyPatch.context() as patch:  # also for fixtures that live longer than a test
                 for variable in foreign_variables():

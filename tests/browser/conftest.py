@@ -41,9 +41,9 @@ def browser(chromium: Any, tmp_path: Path) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def tensorboards(program_runs: ProgramRuns) -> Iterator[dict[str, str]]:
-    """Addresses of two TensorBoards, by side, once both serve all that the repeatable programs logged."""
+    """Addresses of two TensorBoards, by side, once both serve all that the programs with pages logged."""
     for name, program in PROGRAMS.items():
-        if program.is_repeatable:
+        if program.has_pages:
             program_runs.of(name)
     started: list[subprocess.Popen[bytes]] = []
     addresses = {}

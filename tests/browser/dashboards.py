@@ -89,7 +89,7 @@ ALL = (
     Dashboard(
         "scalars",
         "#scalars",
-        {"tf-scalar-card": 16},
+        {"tf-scalar-card": 15},
         words=("data/loss", "data/group", "all_kinds/data/group/xsinx", "purge_and_resume", "temperature/high"),
         curves=20,
     ),
@@ -154,7 +154,7 @@ ALL = (
         "hparams",
         "#hparams",
         {"tf-hparams-table-view": 1},
-        words=("hparams/trial15", "0.81633", "adam", "torch_style/trial2", "Number of matching session groups: 19"),
+        words=("hparams/trial15", "0.81633", "adam", "false", "Number of matching session groups: 16"),
         tabs={
             "parallel coordinates view": {"tf-hparams-parallel-coords-view": 1},
             "scatter plot matrix view": {"tf-hparams-scatter-plot-matrix-view": 1},

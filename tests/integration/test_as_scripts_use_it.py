@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing import plugin_event_accumulator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from compared import differences
@@ -83,6 +84,17 @@ def test_purge_and_resume(program_runs: ProgramRuns) -> None:
     expected = [(step, 1 / (1 + step)) for step in range(42)] + [(step, 0.5 / (1 + step)) for step in range(42, 100)]
     assert [step for step, _ in curve] == list(range(100))
     assert [value for _, value in curve] == pytest.approx([value for _, value in expected])
+
+
+def test_the_slow_reader_hides_what_was_purged_in_ours_alone(program_runs: ProgramRuns) -> None:
+    """It takes a run's first session start for its beginning: tensorboardX writes none before that of the purge."""
+    runs = program_runs.of("purge_and_resume")
+    found = []
+    for folder in (runs.original, runs.ours):
+        accumulator = plugin_event_accumulator.EventAccumulator(str(folder))
+        accumulator.Reload()
+        found.append([event.step for event in accumulator.Tensors("loss")])
+    assert found == [[*range(60), *range(42, 100)], list(range(100))]
 
 
 def test_the_pool_counts_together(program_runs: ProgramRuns) -> None:

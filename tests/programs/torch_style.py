@@ -24,13 +24,6 @@ def main() -> None:
             writer.add_histogram("linear/weight", model[1].weight, step)
             writer.add_tensor("linear/bias", model[1].bias.detach(), step)
             writer.add_text("text", f"*step* {step}", step)
-    for index, lr in enumerate((0.1, 0.01, 0.001)):
-        writer.add_hparams(
-            {"lr": lr, "optimizer": "adam" if index else "sgd", "layers": 1 + index},
-            {"search/accuracy": 0.5 + 0.1 * index},
-            hparam_domain_discrete={"optimizer": ["adam", "sgd"], "lr": [0.1, 0.01, 0.001]},
-            run_name=f"trial{index}",
-        )
     writer.flush()
     writer.close()
 
