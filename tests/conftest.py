@@ -16,12 +16,12 @@ import psutil
 import pytest
 from hypothesis import settings
 
-from processes import DaemonProcess, stop_local_daemon, wait_until
+from processes import DaemonProcess, foreign_variables, stop_local_daemon, wait_until
+from program_runs import ProgramRuns
 
 settings.register_profile("sidelog", derandomize=True, deadline=None)
 settings.load_profile("sidelog")
 
-_LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_", "OMPI_", "PMI_")
 _SETTLE_S = 10.0
 
 
@@ -75,9 +75,8 @@ def _no_leaks(_once_per_process: None) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test is part of a job, and none is told by this shell which daemon to use."""
-    for name in list(os.environ):
-        if name.startswith(("SIDELOG_", *_LAUNCHERS)):
-            monkeypatch.delenv(name)
+    for name in foreign_variables():
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -108,3 +107,9 @@ def daemon(tmp_path: Path) -> Iterator[Callable[..., DaemonProcess]]:
     yield start
     for process in started:
         process.stop()
+
+
+@pytest.fixture(scope="session")
+def program_runs(tmp_path_factory: pytest.TempPathFactory) -> ProgramRuns:
+    """The programs of ``tests/programs``: each is run when a test first asks for it."""
+    return ProgramRuns(tmp_path_factory.mktemp("programs"))

@@ -19,6 +19,7 @@ from sidelog_shared.rendezvous import Ready, Rendezvous
 DEADLINE_S = 30.0
 """Far above what anything takes on a loaded machine: whoever meets it is stuck."""
 _POLL_S = 0.01
+_FOREIGN = ("SIDELOG_", "RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_", "OMPI_", "PMI_")
 _T = TypeVar("_T")
 
 
@@ -34,6 +35,11 @@ def wait_until(predicate: Callable[[], _T], deadline_s: float = DEADLINE_S, *, w
             raise AssertionError(f"not within {deadline_s:.0f} s: {what or predicate!r}")
         time.sleep(_POLL_S)
     return found
+
+
+def foreign_variables() -> list[str]:
+    """Variables of this shell that would make a writer part of a job, or tell it which daemon to use."""
+    return [name for name in os.environ if name.startswith(_FOREIGN)]
 
 
 def is_gone(pid: int) -> bool:

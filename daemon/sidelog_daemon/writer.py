@@ -187,6 +187,9 @@ class EventWriter:
         run.closers = [closer for closer in run.closers if (closer.worker, closer.run) != handle]  # it is back
         run.users.add(handle)
         self._handles[handle] = run
+        run.directory.begin()
+        if run.since is None:
+            run.since = run.touched = time.monotonic()
         self._report(RunOpened(*handle, run.directory.written(command.worker)))
 
     def _run_at(self, given: str | Path) -> _Run:

@@ -1,12 +1,7 @@
-"""What a person sees in TensorBoard: headless Chromium looks at a run that two workers logged through the sidecar.
-
-TensorBoard's pages nest shadow roots, so elements are searched for through all of them; pages fill in as answers
-arrive, so every look is repeated until a deadline. A picture of the page as it was last seen is kept beside each test.
-"""
+"""What a person sees in TensorBoard: headless Chromium looks at a run that two workers logged through the sidecar."""
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import os
@@ -15,43 +10,24 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from browser_training import MEAN, PALETTE, STD, STEPS, batch
+from looking import EVERYWHERE, fetched, wait_for
 from PIL import Image
 from torchvision.utils import make_grid
 
 pytestmark = pytest.mark.browser
 
-T = TypeVar("T")
 RUNS = {".": 0, "rank_1": 1}
 TAGS = {"batch/input", "batch/label_map", "feature_map"}
-CHROMIUM_FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars --window-size=1400,1200"
-)
-EVERYWHERE = """
-const everywhere = (root, selector) => [...root.querySelectorAll('*')].flatMap(element => [
-    ...(element.matches(selector) ? [element] : []),
-    ...(element.shadowRoot ? everywhere(element.shadowRoot, selector) : [])]);
-"""
-
-
-def wait_for(look: Callable[[], T | None], what: str, timeout_s: float = 30) -> T:
-    """Look until there is something to see; returns it."""
-    deadline = time.monotonic() + timeout_s
-    while (seen := look()) is None:
-        assert time.monotonic() < deadline, f"not seen within {timeout_s:.0f} s: {what}"
-        time.sleep(0.05)
-    return seen
 
 
 @pytest.fixture(scope="module")
@@ -104,34 +80,6 @@ def served(url: str) -> bool | None:
     return True
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Any]:
-    """A headless Chromium of its own, driven by selenium."""
-    try:
-        from selenium import webdriver
-        from selenium.webdriver.chrome.service import Service
-    except ImportError:
-        pytest.fail('selenium is not installed: run  pip install "sidelog[browser]"', pytrace=False)
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.fail("Chromium or its driver is not installed: run  apt-get install chromium chromium-driver "
-                    "(other systems: chromium or google-chrome, and chromedriver, in PATH)", pytrace=False)  # fmt: skip
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in CHROMIUM_FLAGS.split():
-        options.add_argument(flag)
-    page = webdriver.Chrome(options=options, service=Service(driver))
-    page.set_page_load_timeout(60)
-    page.set_script_timeout(30)
-    try:
-        yield page
-        page.save_screenshot(str(tmp_path / "page.png"))
-        print(f"the page as it was last seen: {tmp_path / 'page.png'}")
-    finally:
-        page.quit()
-
-
 def shown_images(browser: Any) -> dict[tuple[str, str], tuple[str, int, int]] | None:
     """Source, width and height of the picture of every (run, tag); None until all of them have arrived."""
     found = browser.execute_script(
@@ -145,12 +93,7 @@ def shown_images(browser: Any) -> dict[tuple[str, str], tuple[str, int, int]] | 
 
 def pixels_of(browser: Any, source: str) -> np.ndarray:
     """The pixels of a picture of the page, as the browser got it: uint8 [H, W, 3]."""
-    content = browser.execute_async_script(
-        "const [source, done] = arguments; fetch(source).then(answer => answer.blob()).then(blob => {"
-        "const reader = new FileReader(); reader.onload = () => done(reader.result); reader.readAsDataURL(blob); });",
-        source,
-    )
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content.partition(",")[2]))).convert("RGB"))
+    return np.asarray(Image.open(io.BytesIO(fetched(browser, source))).convert("RGB"))
 
 
 def expected_pixels(tag: str, rank: int) -> np.ndarray:

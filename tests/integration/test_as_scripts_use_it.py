@@ -1,192 +1,133 @@
-"""Programs in the style of tensorboardX's and torch's examples, run with the one import changed."""
+"""Programs in the style of tensorboardX's and torch's examples: with the one import changed they log the same."""
 
 from __future__ import annotations
 
+import importlib
 import io
+import math
 import wave
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing import plugin_event_accumulator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from compared import differences
+from decoded import decode_run
 from event_files import read_run
-from processes import run_script
+from program_runs import FOLDER, PROGRAMS, ProgramRuns, programs_in_folder, with_our_import
 
-EVERYTHING = """
-import os, sys
-import numpy as np
-import torch
-import matplotlib
-matplotlib.use("agg")
-from matplotlib import pyplot as plt
-from sidelog import SummaryWriter, make_grid
-
-writer = SummaryWriter(sys.argv[1])
-rate = 8000
-freqs = [262, 294, 330, 349, 392, 440]
-for n_iter in range(100):
-    s1, s2 = torch.rand(1), torch.rand(1)
-    writer.add_scalar("data/scalar_systemtime", s1[0], n_iter)
-    writer.add_scalar("data/scalar_customtime", s1[0], n_iter, walltime=1e9 + n_iter)
-    group = {"xsinx": n_iter * np.sin(n_iter), "xcosx": n_iter * np.cos(n_iter)}
-    writer.add_scalars("data/scalar_group", group, n_iter)
-    if n_iter % 10 == 0:
-        x = torch.rand(32, 3, 16, 16)
-        writer.add_image("Image", make_grid(x, normalize=True, scale_each=True), n_iter)
-        writer.add_image_with_boxes("imagebox", torch.rand(3, 24, 24), torch.tensor([[4, 4, 20, 20]]), n_iter)
-        sound = torch.zeros(rate // 4)
-        for i in range(sound.size(0)):
-            sound[i] = np.cos(freqs[n_iter // 10 % 6] * np.pi * float(i) / float(rate))
-        writer.add_audio("myAudio", sound, n_iter, sample_rate=rate)
-        writer.add_text("Text", "text logged at step:" + str(n_iter), n_iter)
-        for name, param in torch.nn.Linear(4, 3).named_parameters():
-            writer.add_histogram(name, param.clone().detach().cpu().numpy(), n_iter)
-        writer.add_pr_curve("xoxo", np.random.randint(2, size=100), np.random.rand(100), n_iter)
-        figure = plt.figure()
-        plt.plot(np.arange(5))
-        writer.add_figure("figure", figure, n_iter)
-        writer.add_mesh("mesh", torch.rand(1, 20, 3), global_step=n_iter)
-        writer.add_video("video", torch.rand(1, 4, 3, 8, 8), n_iter)
-writer.add_custom_scalars_multilinechart(["data/scalar_group/xsinx", "data/scalar_group/xcosx"])
-writer.add_embedding(torch.rand(10, 4), metadata=list("abcdefghij"), label_img=torch.rand(10, 3, 8, 8), global_step=1)
-writer.export_scalars_to_json(os.path.join(sys.argv[1], "all_scalars.json"))
-writer.close()
-"""
+TENS = list(range(0, 100, 10))
 
 
-def test_all_kinds_in_one_loop(runtime_dir: Path, tmp_path: Path) -> None:
-    run_script(EVERYTHING, str(tmp_path / "run"))
-    run = read_run(tmp_path / "run")
-    assert run.steps("data/scalar_systemtime") == run.steps("data/scalar_customtime") == list(range(100))
-    assert read_run(tmp_path / "run" / "data" / "scalar_group" / "xsinx").steps("data/scalar_group") == list(range(100))
-    tens = list(range(0, 100, 10))
-    for tag in ("Image", "imagebox", "figure", "video", "weight", "bias", "Text"):
-        assert run.steps(tag) == tens, tag
-    assert run.pixels("figure").shape == (480, 640, 3)
-    assert Image.open(io.BytesIO(run.images["video"][0][1])).n_frames == 4  # type: ignore[attr-defined]  # of a GIF
-    accumulator = EventAccumulator(str(tmp_path / "run"), size_guidance={"tensors": 0, "audio": 0})
+def test_every_program_is_run() -> None:
+    assert programs_in_folder() == set(PROGRAMS)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+def test_one_line_is_changed(path: Path) -> None:
+    before = path.read_text()
+    after = with_our_import(before)
+    changed = [pair for pair in zip(before.splitlines(), after.splitlines(), strict=True) if pair[0] != pair[1]]
+    ((line, ours),) = changed
+    assert line.partition(" import ")[2] == ours.removeprefix("from sidelog import ")
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_it_logs_the_same(program_runs: ProgramRuns, name: str) -> None:
+    program, runs = PROGRAMS[name], program_runs.of(name)
+    assert [path for path in runs.ours.rglob("*tfevents*") if path.name.endswith(".sidelog")]
+    assert not [path for path in runs.original.rglob("*tfevents*") if path.name.endswith(".sidelog")]
+    found = differences(
+        runs.ours,
+        runs.original,
+        since=runs.since,
+        rounded=program.rounded,
+        racy=program.racy,
+        parallel=program.parallel,
+    )
+    assert not found, "\n".join(found)
+
+
+def test_all_kinds(program_runs: ProgramRuns) -> None:
+    """What is the same in both could still be nothing: here is what the program says that it logs."""
+    folder = program_runs.of("all_kinds").ours
+    run = read_run(folder)
+    assert run.steps("data/loss") == run.steps("data/custom_time") == list(range(100))
+    assert run.scalars["data/loss"][-1][1] < run.scalars["data/loss"][0][1]
+    assert read_run(folder / "data" / "group" / "xsinx").steps("data/group") == list(range(100))
+    for tag in ("picture/ramp", "picture/grey", "picture/batch", "picture/boxes", "figure/wave", "video/square"):
+        assert run.steps(tag) == TENS, tag
+    for tag in ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias", "text/plain", "text/table"):
+        assert run.steps(tag) == TENS, tag
+    assert run.pixels("figure/wave").shape == (300, 400, 3)
+    assert Image.open(io.BytesIO(run.images["video/square"][0][1])).n_frames == 6  # type: ignore[attr-defined]  # of a GIF
+    accumulator = EventAccumulator(str(folder), size_guidance={"tensors": 0, "audio": 0})
     accumulator.Reload()
-    clips = accumulator.Audio("myAudio")
-    assert [clip.step for clip in clips] == tens
+    clips = accumulator.Audio("audio/note")
+    assert [clip.step for clip in clips] == TENS
     with wave.open(io.BytesIO(clips[0].encoded_audio_string)) as sound:
         assert (sound.getframerate(), sound.getnframes()) == (8000, 2000)
-    assert [event.step for event in accumulator.Tensors("xoxo")] == tens
-    assert [event.step for event in accumulator.Tensors("mesh_1")] == tens
-    assert (tmp_path / "run" / "all_scalars.json").stat().st_size > 1000
-    folder = tmp_path / "run" / "00001" / "default"
-    assert sorted(path.name for path in folder.iterdir()) == ["metadata.tsv", "sprite.png", "tensors.tsv"]
-    assert len((folder / "tensors.tsv").read_text().splitlines()) == 10
-    assert "00001/default/tensors.tsv" in (tmp_path / "run" / "projector_config.pbtxt").read_text()
+    assert [event.step for event in accumulator.Tensors("curve")] == TENS
+    assert [event.step for event in accumulator.Tensors("mesh/cloud_1")] == TENS
+    assert (folder / "all_scalars.json").stat().st_size > 1000
+    points = folder / "00100" / "default"
+    assert sorted(path.name for path in points.iterdir()) == ["metadata.tsv", "sprite.png", "tensors.tsv"]
+    assert len((points / "tensors.tsv").read_text().splitlines()) == 100
+    assert "00100/default/tensors.tsv" in (folder / "projector_config.pbtxt").read_text()
 
 
-RESUME = """
-import sys
-from sidelog import SummaryWriter
-
-with SummaryWriter(sys.argv[1]) as writer:
-    for i in range(100):
-        writer.add_scalar("purgetest", i, i)
-with SummaryWriter(sys.argv[1], purge_step=42) as writer:
-    for i in range(42, 100):
-        writer.add_scalar("purgetest", 42, i)
-"""
+def test_purge_and_resume(program_runs: ProgramRuns) -> None:
+    """TensorBoard shows the second attempt from the checkpoint on."""
+    curve = read_run(program_runs.of("purge_and_resume").ours).scalars["loss"]
+    expected = [(step, 1 / (1 + step)) for step in range(42)] + [(step, 0.5 / (1 + step)) for step in range(42, 100)]
+    assert [step for step, _ in curve] == list(range(100))
+    assert [value for _, value in curve] == pytest.approx([value for _, value in expected])
 
 
-def test_purge_and_resume(runtime_dir: Path, tmp_path: Path) -> None:
-    run_script(RESUME, str(tmp_path / "run"))
-    curve = read_run(tmp_path / "run").scalars["purgetest"]
-    assert curve == [(i, i) for i in range(42)] + [(i, 42) for i in range(42, 100)]
-
-
-HPARAMS = """
-import random, sys, time
-from sidelog import SummaryWriter
-
-with SummaryWriter(sys.argv[1]) as writer:
-    for i in range(5):
-        writer.add_hparams({"lr": 0.1 * i, "bsize": i, "n_hidden": 100, "bn": bool(i % 2)},
-                           {"accuracy": 10 * i, "loss": 10 * i}, name=f"trial{i}")
-"""
-
-
-def test_hparams(runtime_dir: Path, tmp_path: Path) -> None:
-    run_script(HPARAMS, str(tmp_path / "run"))
-    for index in range(5):
-        trial = tmp_path / "run" / f"trial{index}"
-        assert read_run(trial).scalars["accuracy"] == [(0, 10 * index)]
-        accumulator = EventAccumulator(str(trial))
-        accumulator.Reload()
-        assert set(accumulator.PluginTagToContent("hparams")) == {
-            "_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info",
-        }  # fmt: skip
-
-
-HOGWILD = """
-import sys
-import torch
-import torch.multiprocessing as mp
-from sidelog import SummaryWriter
-
-
-def train(rank, model, logdir):
-    writer = SummaryWriter(logdir + "/worker" + str(rank))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    for step in range(20):
-        loss = model(torch.rand(8, 4)).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        writer.add_scalar("loss", loss, step)
-    writer.close()
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    model = torch.nn.Linear(4, 2)
-    model.share_memory()
-    processes = [mp.get_context("fork").Process(target=train, args=(rank, model, sys.argv[1])) for rank in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
-"""
-
-
-def test_hogwild_training(runtime_dir: Path, tmp_path: Path) -> None:
-    run_script(HOGWILD, str(tmp_path))
-    for rank in range(4):
-        assert read_run(tmp_path / f"worker{rank}").steps("loss") == list(range(20))
-
-
-@pytest.mark.parametrize("module", ["tensorboardX", "torch.utils.tensorboard"])
-def test_the_same_program_with_the_original_import_writes_the_same(
-    runtime_dir: Path, tmp_path: Path, module: str
-) -> None:
-    program = dedent(
-        """
-        import sys
-        import numpy as np
-        from MODULE import SummaryWriter
-
-        writer = SummaryWriter(sys.argv[1])
-        r = 5
-        for i in range(100):
-            writer.add_scalar("line/y", i * 2, i, 1e9 + i)
-            writer.add_histogram("distribution", np.random.RandomState(i).random(100) + i, i, walltime=1e9 + i)
-        img = np.zeros((3, 20, 20))
-        img[0] = np.arange(0, 400).reshape(20, 20) / 400
-        img[1] = 1 - np.arange(0, 400).reshape(20, 20) / 400
-        writer.add_image("my_image", np.uint8(img * 255), 0, 1e9)
-        writer.add_text("lstm", "This is an lstm", 0, 1e9)
-        writer.close()
-        """
-    )
+def test_the_slow_reader_hides_what_was_purged_in_ours_alone(program_runs: ProgramRuns) -> None:
+    """It takes a run's first session start for its beginning: tensorboardX writes none before that of the purge."""
+    runs = program_runs.of("purge_and_resume")
     found = []
-    for name in (module, "sidelog"):
-        run_script(program.replace("MODULE", name), str(tmp_path / name))
-        run = read_run(tmp_path / name)
-        found.append((run.scalars, run.histograms, run.texts, run.pixels("my_image").tolist()))
-    assert found[0] == found[1]
+    for folder in (runs.original, runs.ours):
+        accumulator = plugin_event_accumulator.EventAccumulator(str(folder))
+        accumulator.Reload()
+        found.append([event.step for event in accumulator.Tensors("loss")])
+    assert found == [[*range(60), *range(42, 100)], list(range(100))]
+
+
+def test_the_pool_counts_together(program_runs: ProgramRuns) -> None:
+    run = read_run(program_runs.of("global_writer").ours)
+    assert run.steps("pool/job") == run.steps("pool/noise") == run.steps("pool/log") == list(range(40))
+    assert sorted(value for _, value in run.scalars["pool/job"]) == list(range(40))
+    assert run.steps("pool/picture") == list(range(4))
+
+
+def test_hogwild_training(program_runs: ProgramRuns) -> None:
+    """The losses are each run's own, but there is one for each step of each worker, and they fall."""
+    folder = program_runs.of("hogwild").ours
+    for rank in range(3):
+        curve = read_run(folder / f"worker{rank}").scalars["loss"]
+        assert [step for step, _ in curve] == list(range(20))
+        assert all(math.isfinite(value) for _, value in curve)
+    assert read_run(folder).texts["result"] == [(20, "3 workers trained")]
+
+
+def test_torchs_add_scalars_names_its_folders_otherwise(runtime_dir: Path, tmp_path: Path) -> None:
+    """The one thing in which torch's writer and tensorboardX's cannot both be met: ours are named as tensorboardX's."""
+    found = []
+    for module in ("sidelog", "tensorboardX.writer", "torch.utils.tensorboard"):
+        with importlib.import_module(module).SummaryWriter(str(tmp_path / module)) as writer:
+            writer.add_scalars("loss/parts", {"a": 1, "b": 2}, 3, 1e9)
+        found.append(decode_run(tmp_path / module, since=2e9))
+    ours, tensorboardx, torchs = found
+    assert set(ours) == {"loss/parts/a", "loss/parts/b"}
+    assert ours == tensorboardx
+    assert ours == {directory.replace("_", "/"): values for directory, values in torchs.items()}
+
+
+def test_calls_after_close(program_runs: ProgramRuns) -> None:
+    folder = program_runs.of("after_close").ours
+    assert read_run(folder).steps("loss") == list(range(30))
+    assert read_run(folder / "epoch" / "index").steps("epoch") == list(range(30))

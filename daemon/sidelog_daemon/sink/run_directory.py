@@ -71,6 +71,7 @@ class RunDirectory:
         self._records = record_writer_into(self._file)
         self._projector = ProjectorFiles(path, write=write)
         self._files_begun = 0
+        self._begun_at: float | None = None
         self._last_marker: int | None = None
         self._full_marker_bytes = 0
         self._bytes_since_full = 0
@@ -88,7 +89,7 @@ class RunDirectory:
     ) -> RunDirectory:
         """Make the directory, take its lock, read what stands in it and cut off what is half written.
 
-        No event file is begun before there is something to write.
+        No event file is begun before there is something to write, or :meth:`begin` asks for one.
 
         Args:
             path: the run directory.
@@ -122,6 +123,14 @@ class RunDirectory:
                 f"expected a directory that this user may write"
             ) from error
         return cls(path, lock, recovery, clock=clock, max_file_bytes=max_file_bytes, write=write)
+
+    def begin(self) -> None:
+        """Have the next commit begin the directory's first event file, even if nothing else is to be written.
+
+        TensorBoard lists a run by its event file. tensorboardX's and torch's writers begin it when they are made.
+        """
+        if self._begun_at is None and not self._files_begun:
+            self._begun_at = self._clock()
 
     @property
     def pending_bytes(self) -> int:
@@ -232,21 +241,26 @@ class RunDirectory:
     def commit(self) -> None:
         """Write the open group and its marker, at once, embeddings before it; nothing if nothing was added.
 
+        The first event file counts as added, if :meth:`begin` asked for it and no writer has made one.
+
         Raises:
             WriterError: a ``CommitError`` with the ``errno``. What stood in the directory stands, the group is
                 still in memory, and the next commit puts it into a new file.
         """
         if self._closed:
             raise WriterError(f"run directory {self.path} is closed, expected an open one")
-        if not self.pending_bytes and not self._table.changed:
+        begins = self._begun_at is not None and not self._event_file_names()
+        if not (self.pending_bytes or self._table.changed or begins):
+            self._begun_at = None
             return
         self._projector.commit()
         if self._file.can_append(self._max_file_bytes):
             self._commit_to_open_file()
-        elif self._file.pending_bytes or not self._table.only_goodbyes:  # a goodbye alone is not worth a file
+        elif self._file.pending_bytes or not self._table.only_goodbyes or begins:
             self._commit_to_new_file()
-        else:
+        else:  # a goodbye alone is not worth a file
             return
+        self._begun_at = None
         self._table.settle()
 
     def close(self) -> None:
@@ -286,16 +300,12 @@ class RunDirectory:
 
     def _commit_to_new_file(self) -> None:
         now = self._clock()
-        beginning = [file_version_event(now)]
-        try:
-            if not event_file_names(self.path):
-                # Only a directory's first file: a second START(0) makes TensorBoard drop all that came before it.
-                beginning.append(session_start_event(0, now))
-        except OSError as error:
-            raise WriterError(
-                f"run directory {self.path} cannot be read: got {error.strerror}, expected it to stay where it is "
-                f"while it is written"
-            ) from error
+        # TensorBoard lists runs in the order of their first events, so this one has the time of the call.
+        begun_at = now if self._begun_at is None else self._begun_at
+        beginning = [file_version_event(begun_at)]
+        if not self._event_file_names():
+            # Only a directory's first file: a second START(0) makes TensorBoard drop all that came before it.
+            beginning.append(session_start_event(0, begun_at))
         head = framed(beginning)
         at = len(head) + self._file.pending_bytes
         tail = framed([self._table.full(at=at).to_event(now)])
@@ -303,6 +313,15 @@ class RunDirectory:
         self._files_begun += 1
         self._last_marker = at
         self._count_marker_bytes(len(tail), is_full=True)
+
+    def _event_file_names(self) -> list[str]:
+        try:
+            return event_file_names(self.path)
+        except OSError as error:
+            raise WriterError(
+                f"run directory {self.path} cannot be read: got {error.strerror}, expected it to stay where it is "
+                f"while it is written"
+            ) from error
 
     def _next_name(self) -> str:
         return next_name(event_file_names(self.path), now=self._clock(), number=self._files_begun)

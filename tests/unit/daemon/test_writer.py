@@ -117,6 +117,18 @@ class TestOpening:
         opened = wait_until(lambda: outcomes.of(RunOpened)[1:])
         assert opened == [RunOpened(W, 1, RunMarks(3, 0, ((4, 4),)))]
 
+    def test_an_open_run_has_an_event_file_before_anything_is_logged(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path
+    ) -> None:
+        writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
+        wait_until(lambda: list((tmp_path / "a").glob("*tfevents*")))
+        writer.submit(CloseRun(W, 1, forget=True))
+        wait_until(lambda: outcomes.of(RunClosed))
+        writer.submit(OpenRun(W, 2, str(tmp_path / "a")))
+        writer.submit(CloseRun(W, 2, forget=True))
+        wait_until(lambda: len(outcomes.of(RunClosed)) == 2)
+        assert len(list((tmp_path / "a").glob("*tfevents*"))) == 1
+
     def test_a_folder_that_cannot_be_made_is_refused(
         self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path
     ) -> None:

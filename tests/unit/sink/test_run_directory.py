@@ -102,6 +102,32 @@ def test_a_run_in_which_nothing_was_logged_has_no_event_file(tmp_path: Path) -> 
     assert event_files(tmp_path / "a" / "b") == []
 
 
+def test_a_run_that_is_begun_has_one_with_the_time_of_that(tmp_path: Path) -> None:
+    clock = Clock()
+    run = open_run(tmp_path, clock)
+    run.begin()
+    clock.now += 5
+    run.commit()
+    (path,) = event_files(tmp_path)
+    assert starts(tmp_path) == [path.name]
+    assert events(path)[0].wall_time == NOW
+    run.begin()
+    run.commit()
+    send(run, range(1, 4))
+    run.close()
+    assert event_files(tmp_path) == [path]
+    assert steps(tmp_path) == [1, 2, 3]
+
+
+def test_a_run_that_has_an_event_file_is_not_begun_again(tmp_path: Path) -> None:
+    (tmp_path / "events.out.tfevents.1.somebody").write_bytes(framed([file_version_event(1.0)]))
+    run = open_run(tmp_path)
+    run.begin()
+    run.commit()
+    run.close()
+    assert [path.name for path in event_files(tmp_path)] == ["events.out.tfevents.1.somebody"]
+
+
 def test_no_event_file_is_seen_before_its_first_group_is(tmp_path: Path) -> None:
     run = open_run(tmp_path)
     send(run, range(1, 4))
