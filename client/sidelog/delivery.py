@@ -108,7 +108,7 @@ class Delivery:
     def _open(self, run: RunHandle) -> None:
         if not run.refused:
             self._unanswered.add(run.id)
-            self._urgent.append(requests.OpenRun(run.id, run.path).frames(self.epoch))
+            self._urgent.append(requests.OpenRun(run.id, run.path, run.opened_at).frames(self.epoch))
 
     def problem_of(self, runs: Iterable[RunHandle]) -> SidelogError | None:
         """Why records of these runs are not written, if they are not."""

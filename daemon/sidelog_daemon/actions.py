@@ -19,11 +19,16 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """To the writer: open a run directory for a worker; answered by RunOpened or RunRefused."""
+    """To the writer: open a run directory for a worker; answered by RunOpened or RunRefused.
+
+    Attributes:
+        wall_time: when the worker opened it; None where nobody knows.
+    """
 
     worker: str
     run: int
     path: str
+    wall_time: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,7 +187,7 @@ class Reception:
             return [self._refuse_run(session, request.run, Refusal.RUN_NAME, text, "")]
         # A run that is already open is opened again: the answer tells a new epoch what stands in it.
         session.runs[request.run] = RunState.OPENING
-        return [OpenRun(session.worker.id, request.run, path)]
+        return [OpenRun(session.worker.id, request.run, path, request.wall_time)]
 
     def _resolve(self, path: str) -> str:
         if path.startswith("/"):

@@ -187,7 +187,7 @@ class EventWriter:
         run.closers = [closer for closer in run.closers if (closer.worker, closer.run) != handle]  # it is back
         run.users.add(handle)
         self._handles[handle] = run
-        run.directory.begin()
+        run.directory.begin(command.wall_time)
         if run.since is None:
             run.since = run.touched = time.monotonic()
         self._report(RunOpened(*handle, run.directory.written(command.worker)))

@@ -42,6 +42,9 @@ class HeaderReader:
             raise self._wrong(name, "a finite number")
         return float(value)  # type: ignore[arg-type]
 
+    def optional_number(self, name: str) -> float | None:
+        return None if self._fields.get(name) is None else self.number(name)
+
     def text(self, name: str, max_length: int = 1024, default: str | None = None) -> str:
         value = self._fields.get(name, default)
         if not isinstance(value, str) or len(value) > max_length:

@@ -90,19 +90,23 @@ class OpenRun:
     Attributes:
         run: the id by which records name it, chosen by the client, stable for the worker's life.
         path: absolute on the daemon's own machine, or a name relative to the daemon's logdir.
+        wall_time: when its writer was made, seconds since the epoch; None where nobody knows.
     """
 
     kind: ClassVar = MessageKind.OPEN_RUN
     run: int
     path: str
+    wall_time: float | None = None
 
     def frames(self, epoch: int) -> list[Buffer]:
-        return pack(self.kind, epoch, {"run": self.run, "path": self.path})
+        return pack(self.kind, epoch, {"run": self.run, "path": self.path, "wall": self.wall_time})
 
     @classmethod
     def read(cls, envelope: Envelope) -> OpenRun:
         reader = HeaderReader("OPEN_RUN", envelope.header)
-        return cls(reader.integer("run", 0, _UINT31), reader.text("path", MAX_RUN_NAME_BYTES))
+        return cls(
+            reader.integer("run", 0, _UINT31), reader.text("path", MAX_RUN_NAME_BYTES), reader.optional_number("wall")
+        )
 
 
 @dataclass(frozen=True, slots=True)

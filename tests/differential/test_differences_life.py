@@ -15,12 +15,14 @@ import psutil
 import pytest
 import tensorboardX.event_file_writer
 import tensorboardX.global_writer
-from decoded import in_the_order_of_the_file, messages
+import tensorboardX.writer
 from differences import row
 from every_method import model_file
 from pair import PEERS, Pair
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 import sidelog
+from decoded import in_the_order_of_the_file, messages
 from processes import wait_until
 from sidelog_shared.errors import SnapshotError
 
@@ -36,6 +38,24 @@ def test_a_missing_wall_time(pair: Pair) -> None:
         with writer.use_metadata(global_step=7):
             writer.add_scalar("loss", 0.5)
     assert [[(value.step, value.wall_time) for value in values] for values in pair.values()] == [[(7, "now")], [(7, 0)]]
+
+
+@row("`purge_step` read by TensorBoard's slow reader (`--load_fast=false`)")
+@pytest.mark.usefixtures("a_second_each")
+def test_purge_step_in_the_slow_reader(pair: Pair) -> None:
+    for writer in (pair.ours, pair.theirs):
+        for step in range(4):
+            writer.add_scalar("loss", float(step), step)
+    pair.close()
+    makers = (sidelog.SummaryWriter, tensorboardX.writer.SummaryWriter)
+    found = []
+    for make, folder in zip(makers, pair.folders, strict=True):
+        with make(str(folder), purge_step=2) as writer:
+            writer.add_scalar("loss", 0.5, 2)
+        accumulator = EventAccumulator(str(folder))
+        accumulator.Reload()
+        found.append([event.step for event in accumulator.Tensors("loss")])
+    assert found == [[0, 1, 2], [0, 1, 2, 3, 2]]
 
 
 @row("`use_metadata` when its block raises")

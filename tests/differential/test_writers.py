@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import tensorboardX.global_writer
 import tensorboardX.writer
-from decoded import decode_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pair import PEERS, Pair
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from values import tags
 
 import sidelog
+from decoded import decode_run
 
 Pairs = Callable[..., Pair]
 pytestmark = pytest.mark.usefixtures("on_the_daemon")
@@ -143,6 +144,22 @@ def test_a_writer_that_logs_nothing(pairs: Pairs, peer: Any) -> None:
     pair.call("flush")
     assert pair.decoded() == ({}, {})
     pair.call("flush")
+
+
+def test_runs_are_listed_in_the_order_in_which_their_writers_were_made(pair: Pair) -> None:
+    """TensorBoard goes by the first event, and gives colors in that order."""
+    pair.call("add_hparams", {"lr": 0.1}, {"loss": 0.5}, "trial")
+    pair.call("add_scalars", "chart", {"a": 0.5})
+    pair.close()
+    for folder in pair.folders:
+        runs = [folder, folder / "trial", folder / "chart" / "a"]
+        begun = [min(event.wall_time for event in events_of(run)) for run in runs]
+        assert begun == sorted(set(begun))
+
+
+def events_of(run: Path) -> list[Any]:
+    (path,) = run.glob("*tfevents*")
+    return list(LegacyEventFileLoader(str(path)).Load())
 
 
 def test_two_writers_of_one_process(pairs: Pairs) -> None:

@@ -76,7 +76,7 @@ def _document(value: object) -> tuple[BufferSpec, bytes]:
 
 MESSAGES: dict[str, requests.Request | replies.Reply] = {
     "hello": requests.Hello(WORKER, next_seq={Lane.LIGHT: 1, Lane.HEAVY: 1, Lane.PICTURE: 1}),
-    "open-run": requests.OpenRun(1, "exp1/rank_1"),
+    "open-run": requests.OpenRun(1, "exp1/rank_1", 1700000000.25),
     "close-run": requests.CloseRun(1),
     "scalars": requests.Scalars(
         ScalarColumns(

@@ -124,13 +124,17 @@ class RunDirectory:
             ) from error
         return cls(path, lock, recovery, clock=clock, max_file_bytes=max_file_bytes, write=write)
 
-    def begin(self) -> None:
+    def begin(self, wall_time: float | None = None) -> None:
         """Have the next commit begin the directory's first event file, even if nothing else is to be written.
 
-        TensorBoard lists a run by its event file. tensorboardX's and torch's writers begin it when they are made.
+        TensorBoard lists a run by its event file, and runs in the order of their first events. tensorboardX's and
+        torch's writers begin it when they are made.
+
+        Args:
+            wall_time: when that was, seconds since the epoch; None takes now.
         """
         if self._begun_at is None and not self._files_begun:
-            self._begun_at = self._clock()
+            self._begun_at = self._clock() if wall_time is None else wall_time
 
     @property
     def pending_bytes(self) -> int:
@@ -300,7 +304,6 @@ class RunDirectory:
 
     def _commit_to_new_file(self) -> None:
         now = self._clock()
-        # TensorBoard lists runs in the order of their first events, so this one has the time of the call.
         begun_at = now if self._begun_at is None else self._begun_at
         beginning = [file_version_event(begun_at)]
         if not self._event_file_names():

@@ -158,8 +158,8 @@ class TestRuns:
     def test_are_opened_by_the_writer(self, absolute_paths: bool, path: str, resolved: str) -> None:
         client = Client(make_reception(LOGDIR, absolute_paths=absolute_paths))
         client.hello()
-        assert client.say(requests.OpenRun(3, path)) == []
-        assert client.asked == [OpenRun(client.id, 3, resolved)]
+        assert client.say(requests.OpenRun(3, path, 4.0)) == []
+        assert client.asked == [OpenRun(client.id, 3, resolved, 4.0)]
         marks = RunMarks(7, 0, ((1, 2), (5, 5)))
         assert client.report(RunOpened(client.id, 3, marks)) == [replies.Opened(3, marks)]
 

@@ -109,7 +109,7 @@ parts = st.builds(
 )
 simple_requests = (
     hellos
-    | st.builds(requests.OpenRun, runs, texts)
+    | st.builds(requests.OpenRun, runs, texts, st.none() | st.floats(allow_nan=False, allow_infinity=False))
     | st.builds(requests.CloseRun, runs)
     | st.builds(requests.Flush)
     | st.builds(requests.Heartbeat)

@@ -102,15 +102,18 @@ def test_a_run_in_which_nothing_was_logged_has_no_event_file(tmp_path: Path) -> 
     assert event_files(tmp_path / "a" / "b") == []
 
 
-def test_a_run_that_is_begun_has_one_with_the_time_of_that(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("wall_time", "expected"), [(None, NOW), (NOW - 9, NOW - 9)])
+def test_a_run_that_is_begun_has_one_with_the_time_of_that(
+    tmp_path: Path, wall_time: float | None, expected: float
+) -> None:
     clock = Clock()
     run = open_run(tmp_path, clock)
-    run.begin()
+    run.begin(wall_time)
     clock.now += 5
     run.commit()
     (path,) = event_files(tmp_path)
     assert starts(tmp_path) == [path.name]
-    assert events(path)[0].wall_time == NOW
+    assert [event.wall_time for event in events(path)[:2]] == [expected, expected]
     run.begin()
     run.commit()
     send(run, range(1, 4))
