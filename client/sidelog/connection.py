@@ -64,7 +64,7 @@ class Connection:
         self.pool = SlotPool(settings.arena_bytes)
         self._ended = False
         self.outbox = Outbox(self._wake, pressure_bytes=settings.arena_bytes // 4, heavy_bytes=settings.heavy_bytes)
-        self.snapshotter = Snapshotter(self.pool)
+        self.snapshotter = Snapshotter(self.pool, overflow_bytes=settings.overflow_bytes)
         rank = ranks.detect()
         self.worker = Worker(
             id=secrets.token_hex(8),
@@ -210,7 +210,11 @@ class Connection:
             told = f"{missing:,} of {end.logged:,} records are not in the event files: {'; '.join(causes)}{why}"
             log.warning("sidelog: %s", told)
         if end.dropped:
-            log.warning("sidelog: %s pictures were dropped under pressure: %s", f"{end.dropped:,}", _most_dropped(end))
+            log.warning(
+                "sidelog: %s pictures and histograms were dropped under pressure: %s",
+                f"{end.dropped:,}",
+                _most_dropped(end),
+            )
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from typing import cast
 
 import numpy as np
 
-from sidelog.arrays import Array, as_array, describe, shape_of
+from sidelog.arrays import Array, as_array, describe, dtype_of, shape_of
 from sidelog_shared.errors import ConfigError, SnapshotError
 
 MAX_CONFIG_BYTES = 32 * 1024
@@ -39,10 +39,12 @@ def select_audio(value: object, sample_rate: object, what: str) -> Selected:
     """Samples ``[frames]``, ``[frames, 1 or 2]``, or torch's ``[1, frames]`` and ``[1, 1, frames]``.
 
     Raises:
-        SnapshotError: another shape, or empty.
+        SnapshotError: another shape, empty, or no floats.
         ConfigError: a sample rate that cannot be.
     """
     array = _not_empty(value, what)
+    if not dtype_of(array).is_floating:
+        raise SnapshotError(f"{what} is {describe(array)}, expected floats in -1..1: int16 divided by 32768, say")
     shape = shape_of(array)
     if len(shape) > 2:  # torch's writer takes any number of dimensions of size 1
         array = array.squeeze()

@@ -180,17 +180,16 @@ class Recorder:
         self._outbox.put_picture(RecordCall(self._run.id, Kind.BOXES, tag, step, wall_time, options, snapshots))
 
     def add_planned(self, call: tuple[object, ...], value: object, global_step: object, walltime: object) -> bool:
-        """Log a picture as the last one of the same call was; False when this one is different."""
+        """Log a picture as the last one of the same call was; False when this one is different, or memory is full."""
         plan = self._plans.find(call)
         if plan is None or not (address := plan.source(value)):
             return False
         tag: str = call[1]  # type: ignore[assignment]  # every call's second item
         step = global_step if type(global_step) is int and -1 < global_step <= STEP_MAX else optional_step(global_step)
         wall_time = time.time() if walltime is None else wall_time_or_now(walltime)
-        while (snapshot := self._snapshotter.take_bytes(address, plan.spec, plan.capacity)) is None:
-            if self._is_too_large(tag, plan.spec.nbytes) or not self._outbox.make_room(self._run.id, tag):
-                self._outbox.count_drop(tag)
-                return True
+        snapshot = self._snapshotter.take_bytes(address, plan.spec, plan.capacity)
+        if snapshot is None:
+            return False  # the memory is full: the long way knows what to do
         self._outbox.put_picture(
             RecordCall(self._run.id, Kind.PICTURE, tag, step, wall_time, plan.options, (snapshot,))
         )
@@ -234,22 +233,29 @@ class Recorder:
         on_cpu = isinstance(arrays[0], np.ndarray) or arrays[0].is_cpu
         take = self._snapshotter.adopt if owned and on_cpu else self._snapshotter.take
         while (snapshot := take(arrays, shape)) is None:
+            if not on_cuda:
+                snapshot = self._snapshotter.take_beyond(arrays, shape, owned=owned and on_cpu)
+                if snapshot is not None:
+                    break
             nbytes = math.prod(shape) * dtype_of(arrays[0]).itemsize
             # What a waiting picture holds on a device is free only when the device comes to it: no use dropping it.
-            if on_cuda or self._is_too_large(tag, nbytes) or not self._outbox.make_room(self._run.id, tag):
+            if not self._fits(tag, nbytes, on_cuda=on_cuda) or on_cuda or not self._outbox.make_room(self._run.id, tag):
                 self._outbox.count_drop(tag)
                 return None
         return snapshot
 
-    def _is_too_large(self, tag: str, nbytes: int) -> bool:
-        """Whether all of the memory would not hold it; then nobody else's picture makes room."""
+    def _fits(self, tag: str, nbytes: int, *, on_cuda: bool) -> bool:
+        """Whether the pool would hold it if it were empty; else nobody's picture makes room for it."""
         budget = self.connection.pool.budget_bytes
         if size_class(nbytes) <= budget:
-            return False
-        self.connection.say(
-            f"{tag!r} is {nbytes / MIB:.0f} MiB and never logged: SIDELOG_ARENA_MB allows {budget / MIB:.0f} MiB"
-        )
-        return True
+            return True
+        largest, variable = (budget, "ARENA") if on_cuda else (self._snapshotter.largest_bytes, "OVERFLOW")
+        if nbytes > largest:
+            size, limit = nbytes / MIB, largest / MIB
+            self.connection.say(
+                f"{tag!r} is {size:.0f} MiB and never logged: SIDELOG_{variable}_MB allows {limit:.0f} MiB"
+            )
+        return False
 
     def _new_series(self, tag: str) -> Series:
         check_tag(tag)

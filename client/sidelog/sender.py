@@ -266,7 +266,7 @@ class Sender:
                     "calls are not taken any more, too many wait for a daemon that is away: flush() says how many"
                 )
             if self._delivery.drops:
-                self._say("pictures are dropped, more come than are written: statistics().dropped_tags says which")
+                self._say("pictures or histograms are dropped, more come than are written (statistics().dropped_tags)")
             self._send()
 
     def _receive(self) -> None:

@@ -20,6 +20,8 @@ class Settings:
         endpoint: daemon to use; empty for the local one (``SIDELOG_ENDPOINT``).
         enabled: False turns every call into a no-op (``SIDELOG_MODE`` = ``on`` or ``off``).
         arena_bytes: memory for snapshots that wait to be sent (``SIDELOG_ARENA_MB``, default 64).
+        overflow_bytes: memory that is taken from the system for pictures on the CPU when that is full, and given back
+            (``SIDELOG_OVERFLOW_MB``, default 256).
         heavy_bytes: memory for audio, video, meshes and the like that are not written yet (``SIDELOG_HEAVY_MB``,
             default 512).
         exit_timeout_s: how long ``close()`` and interpreter exit wait (``SIDELOG_EXIT_TIMEOUT``, default 30).
@@ -31,6 +33,7 @@ class Settings:
     endpoint: str = ""
     enabled: bool = True
     arena_bytes: int = 64 * MIB
+    overflow_bytes: int = 256 * MIB
     heavy_bytes: int = 512 * MIB
     exit_timeout_s: float = 30.0
 
@@ -47,6 +50,7 @@ class Settings:
             endpoint=os.environ.get("SIDELOG_ENDPOINT", "") if endpoint is None else endpoint,
             enabled=mode == "on",
             arena_bytes=int(_number("SIDELOG_ARENA_MB", 64, 1, 65536) * MIB),
+            overflow_bytes=int(_number("SIDELOG_OVERFLOW_MB", 256, 0, 65536) * MIB),
             heavy_bytes=int(_number("SIDELOG_HEAVY_MB", 512, 1, 65536) * MIB),
             exit_timeout_s=_number("SIDELOG_EXIT_TIMEOUT", 30, 0, 86400),
         )

@@ -89,10 +89,18 @@ class Snapshotter:
 
     Args:
         pool: where CPU copies go.
+        overflow_bytes: what may lie beside it when it is full: a training that logs a histogram of every parameter
+            in one loop has more than it sends meanwhile.
     """
 
-    def __init__(self, pool: SlotPool) -> None:
+    def __init__(self, pool: SlotPool, *, overflow_bytes: int = 0) -> None:
         self._pool = pool
+        self._overflow = SlotPool(overflow_bytes)  # an account only: its memory is the system's
+
+    @property
+    def largest_bytes(self) -> int:
+        """No copy on the CPU can be larger."""
+        return max(self._pool.budget_bytes, self._overflow.budget_bytes)
 
     def take(self, arrays: Sequence[Array], shape: tuple[int, ...]) -> Snapshot | None:
         """Copy one array, or several of one shape and type stacked along a new first dimension.
@@ -131,6 +139,29 @@ class Snapshotter:
         ctypes.memmove(slot.address, address, spec.nbytes)
         return PooledSnapshot(spec, slot, self._pool)
 
+    def take_beyond(self, arrays: Sequence[Array], shape: tuple[int, ...], *, owned: bool) -> Snapshot | None:
+        """The same where the pool is full, in memory that is new each time and so slower; not for CUDA.
+
+        Args:
+            arrays: as for :meth:`take`.
+            shape: see there.
+            owned: nobody else can reach them, as for :meth:`adopt`.
+
+        Returns:
+            None when too much lies there already.
+        """
+        spec = BufferSpec(dtype_of(arrays[0]), shape)
+        if not self._overflow.charge(spec.nbytes):
+            return None
+        try:
+            if not isinstance(arrays[0], np.ndarray) and not arrays[0].is_cpu:
+                arrays = [array.detach().cpu() for array in cast("Sequence[torch.Tensor]", arrays)]
+            data = raw_bytes(arrays[0]) if owned else _copied(arrays, spec.nbytes)
+        except BaseException:  # no memory, or a device that failed
+            self._overflow.refund(spec.nbytes)
+            raise
+        return BorrowedSnapshot(spec, data, self._overflow)
+
     def adopt(self, arrays: Sequence[Array], shape: tuple[int, ...]) -> Snapshot | None:
         """Take over a C-contiguous array in CPU memory that nobody else can reach; None when too much waits."""
         spec = BufferSpec(dtype_of(arrays[0]), shape)
@@ -146,9 +177,7 @@ class Snapshotter:
                 return snapshot
             array = array.detach().cpu()
         spec = BufferSpec(dtype_of(array), shape_of(array))
-        slot = Slot(spec.nbytes, touched=False)  # the copy touches its pages
-        copy_into(slot, [array], spec.nbytes)
-        return BorrowedSnapshot(spec, memoryview(slot.array), None)  # type: ignore[arg-type]  # arrays are buffers
+        return BorrowedSnapshot(spec, _copied([array], spec.nbytes), None)
 
 
 def kept(array: Array) -> Snapshot:
@@ -211,6 +240,13 @@ def copy_into(slot: Slot, arrays: Sequence[Array], nbytes: int) -> None:
             bits = source.dtype if dtype.numpy is None else dtype.numpy
             target = slot.array[begin : begin + size].view(bits).reshape(source.shape)
             np.copyto(target, source)
+
+
+def _copied(arrays: Sequence[Array], nbytes: int) -> memoryview:
+    """A copy in new memory."""
+    slot = Slot(nbytes, touched=False)  # the copy touches its pages
+    copy_into(slot, arrays, nbytes)
+    return memoryview(slot.array)  # type: ignore[arg-type]  # arrays are buffers
 
 
 def _bits(tensor: torch.Tensor) -> npt.NDArray[np.generic]:

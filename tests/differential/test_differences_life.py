@@ -15,11 +15,14 @@ import psutil
 import pytest
 import tensorboardX.event_file_writer
 import tensorboardX.global_writer
+import tensorboardX.onnx_graph
 import tensorboardX.writer
 from differences import row
 from every_method import model_file
 from pair import PEERS, Pair
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+from tensorboard.compat.proto.event_pb2 import SessionLog
 
 import sidelog
 from decoded import in_the_order_of_the_file, messages
@@ -222,6 +225,37 @@ def test_a_call_that_is_half_done(pair: Pair) -> None:
     assert list(theirs) == ["chart/a"]
 
 
+@row("what the writer has inside")
+def test_what_is_inside(pair: Pair) -> None:
+    inside = ["all_writers", "scalar_dict", "default_bins", "kwargs"]
+    assert [hasattr(pair.theirs, name) for name in inside] == [True] * 4
+    assert [hasattr(pair.ours, name) for name in inside] == [False] * 4
+    for name in ("add_summary", "add_event", "get_logdir", "flush", "close", "reopen"):
+        assert callable(getattr(pair.ours.file_writer, name))
+        assert callable(getattr(pair.theirs.file_writer, name))
+
+
+@row("the class")
+@pytest.mark.parametrize("peer", PEERS.values(), ids=PEERS)
+def test_the_class(peer: type) -> None:
+    assert not issubclass(sidelog.SummaryWriter, peer)
+
+
+@row("events that no page shows")
+def test_events_that_no_page_shows(pair: Pair) -> None:
+    pair.call("add_scalar", "loss", 0.5, 1)
+    pair.close()
+    found = []
+    for folder in pair.folders:
+        (path,) = folder.glob("*tfevents*")
+        events = list(LegacyEventFileLoader(str(path)).Load())
+        found.append([event.session_log.status for event in events if event.HasField("session_log")])
+    start, *marks = found[OURS]
+    assert start == SessionLog.START
+    assert set(marks) == {SessionLog.CHECKPOINT}
+    assert found[THEIRS] == []
+
+
 @row("what is printed")
 @pytest.mark.filterwarnings(FORK)
 def test_what_is_printed(
@@ -229,6 +263,8 @@ def test_what_is_printed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     model = model_file(tmp_path)
+    # The daemon's tests, in this process, have silenced it.
+    monkeypatch.delitem(vars(tensorboardX.onnx_graph), "print", raising=False)
 
     def calls(writer: Any) -> str:
         writer.add_onnx_graph(model)

@@ -13,12 +13,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from decoded import messages
 from differences import row
 from every_method import model_file
 from pair import PEERS, Pair
 from tensorboard.util.tensor_util import make_ndarray
 
+from decoded import messages
 from sidelog_shared.errors import ConfigError, SnapshotError
 
 Pairs = Callable[..., Pair]
@@ -157,12 +157,13 @@ def test_bins_of_a_histogram(pair: Pair, bins: Any) -> None:
 def test_predictions_outside(pair: Pair, caplog: pytest.LogCaptureFixture, wrong: float) -> None:
     labels, predictions = np.ones(3), np.array([0.2, wrong, 0.9])
     pair.call("add_pr_curve", f"curve {wrong}", labels, predictions, 1, 11)
-    ours, theirs = pair.values()
-    assert ours == []
-    assert len(theirs) == 1
-    true_positives = make_ndarray(messages(pair.folders[THEIRS])[0].tensor)[0]
-    assert true_positives[0] == 2  # of three
-    assert "predictions are NaN or outside 0..1" in caplog.text
+    pair.close()
+    ours, theirs = (make_ndarray(messages(folder)[0].tensor)[0][0] for folder in pair.folders)
+    assert theirs == 2  # true positives at a threshold of 0, of three
+    assert ours == (2 if math.isnan(wrong) else 3)
+    assert (
+        "1 of 3 predictions are NaN, left out" if math.isnan(wrong) else "are outside 0..1, counted as"
+    ) in caplog.text
 
 
 def samples_of(folder: Path) -> np.ndarray:
@@ -194,7 +195,10 @@ def test_audio_in_another_byte_order(pair: Pair) -> None:
 
 @row("audio")
 def test_audio_of_integers_and_halves(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
-    pair.call("add_audio", "integers", np.array([0, 20_000, -20_000], np.int16), 1)
+    integers = np.array([0, 20_000, -20_000], np.int16)
+    with pytest.raises(SnapshotError, match=r"is int16 \[3\], expected floats in -1\.\.1: int16 divided by 32768, say"):
+        pair.ours_alone("add_audio", "integers", integers, 1)
+    pair.theirs_alone("add_audio", "integers", integers, 1)
     halves = np.array([0.5, 1.5], np.float16)
     pair.ours_alone("add_audio", "halves", halves, 1)
     with pytest.raises(ValueError, match="float16"):
@@ -204,7 +208,6 @@ def test_audio_of_integers_and_halves(pair: Pair, caplog: pytest.LogCaptureFixtu
     assert samples_of(theirs).tolist() == [0, 1, -1]  # silence
     assert [value.tag for value in messages(ours)] == ["halves"]
     assert samples_of(ours).tolist() == [16384, 32767]
-    assert "audio samples are int16, expected floats in -1..1" in caplog.text
     assert "1 samples are outside -1..1, clipped" in caplog.text
 
 

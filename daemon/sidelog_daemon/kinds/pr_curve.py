@@ -13,15 +13,19 @@ from sidelog_shared.errors import MalformedHeader, SnapshotError
 from sidelog_shared.records import Record
 
 _MANY = 2**31 - 1
+_ROUNDING = 1e-5
+"""A mean of probabilities may be above 1 by so much, in float32; nobody needs to hear of that."""
 
 
 def pr_curve_content(record: Record) -> Content:
     """Counted here from labels and predictions of any shape, as many, and weights: as many, or one for all.
 
+    Predictions that are NaN are left out, those outside 0..1 count as 0 or 1, both with a warning: tensorboardX writes
+    a curve of them that is wrong without saying so.
+
     Raises:
         MalformedHeader: not two or three buffers, or no number of thresholds.
-        SnapshotError: other numbers of elements, a prediction outside 0..1, or a NaN: tensorboardX writes a curve
-            of them that is wrong without saying so.
+        SnapshotError: other numbers of elements; labels or weights that are NaN or infinite.
     """
     fields.check_count(record, 2, 3)
     num_thresholds = fields.options(record).integer("num_thresholds", 1, _MANY)
@@ -29,10 +33,6 @@ def pr_curve_content(record: Record) -> Content:
     if labels.size != predictions.size:
         raise SnapshotError(f"labels have {labels.size:,} elements and predictions {predictions.size:,}, "
                             f"expected as many")  # fmt: skip
-    outside = predictions.size - np.count_nonzero(np.greater_equal(predictions, 0) & np.less_equal(predictions, 1))
-    if outside:
-        raise SnapshotError(f"{outside:,} of {predictions.size:,} predictions are NaN or outside 0..1, "
-                            f"expected probabilities")  # fmt: skip
     _check_finite("labels", labels)
     weights: Array | None = None
     for given in rest:
@@ -40,8 +40,19 @@ def pr_curve_content(record: Record) -> Content:
             raise SnapshotError(f"weights have {given.size:,} elements, expected {labels.size:,} or 1")
         _check_finite("weights", given)
         weights = given
-    message = summary.pr_curve(record.tag, labels, predictions, num_thresholds, weights)
-    return Content((summaries.summary_event(message, record.step, record.wall_time),))
+    warnings = []
+    missing = np.isnan(predictions)
+    if missing.any():
+        warnings.append(f"{np.count_nonzero(missing):,} of {predictions.size:,} predictions are NaN, left out")
+        if weights is not None and weights.size == labels.size:
+            weights = weights[~missing]
+        labels, predictions = labels[~missing], predictions[~missing]
+    outside = np.count_nonzero(np.less(predictions, -_ROUNDING) | np.greater(predictions, 1 + _ROUNDING))
+    if outside:
+        warnings.append(f"{outside:,} of {predictions.size:,} predictions are outside 0..1, counted as 0 or 1")
+    message = summary.pr_curve(record.tag, labels, np.clip(predictions, 0, 1), num_thresholds, weights)
+    event = summaries.summary_event(message, record.step, record.wall_time)
+    return Content((event,), warning="; ".join(warnings))
 
 
 def pr_counts_content(record: Record) -> Content:

@@ -20,10 +20,10 @@ from sidelog_shared.records import BufferSpec
 class QuietConnection:
     """What a recorder needs of a connection."""
 
-    def __init__(self, budget_bytes: int = 16 * MIB) -> None:
+    def __init__(self, budget_bytes: int = 16 * MIB, overflow_bytes: int = 0) -> None:
         self.pool = SlotPool(budget_bytes)
         self.outbox = Outbox(wake=lambda: None, pressure_bytes=1 << 40, heavy_bytes=1 << 20)
-        self.snapshotter = Snapshotter(self.pool)
+        self.snapshotter = Snapshotter(self.pool, overflow_bytes=overflow_bytes)
         self.paths: list[str] = []
         self.said: list[str] = []
 
@@ -71,7 +71,9 @@ class Quiet:
         return snapshot.spec, data, call.options
 
 
-def quiet_writer(monkeypatch: pytest.MonkeyPatch, folder: Path, *, budget_bytes: int = 16 * MIB) -> Quiet:
-    connection = QuietConnection(budget_bytes)
+def quiet_writer(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, *, budget_bytes: int = 16 * MIB, overflow_bytes: int = 0
+) -> Quiet:
+    connection = QuietConnection(budget_bytes, overflow_bytes)
     monkeypatch.setattr("sidelog.writer.handle.connect", lambda settings, path: (connection, connection.open_run(path)))
     return Quiet(SummaryWriter(folder, endpoint="ipc:///nobody"), connection)

@@ -37,8 +37,58 @@ def test_what_is_larger_than_all_memory_makes_no_other_picture_go(
     quiet.writer.add_histogram("fc1", value, 0)
     assert quiet.outbox.picture_count == 1
     assert quiet.outbox.drops() == {"fc1": 1}
-    assert quiet.connection.said == ["'fc1' is 12 MiB and never logged: SIDELOG_ARENA_MB allows 4 MiB"]
+    assert quiet.connection.said == ["'fc1' is 12 MiB and never logged: SIDELOG_OVERFLOW_MB allows 4 MiB"]
     quiet.picture().snapshots[0].release()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_loop_over_all_parameters_has_room_beside_the_pool(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    quiet = quiet_writer(monkeypatch, tmp_path, budget_bytes=MIB, overflow_bytes=8 * MIB)
+    size = MIB // dtype.itemsize
+    for layer in range(12):
+        values = torch.full((size,), layer, dtype=dtype)
+        quiet.writer.add_histogram(f"layer{layer}", values, 0)
+        values.fill_(99)
+    assert quiet.outbox.drops() == {"layer0": 1, "layer1": 1, "layer2": 1}  # the oldest, when both are full
+    for layer in range(3, 12):
+        call = quiet.outbox.take_picture()
+        assert call is not None
+        (snapshot,) = call.snapshots
+        assert bytes(snapshot.data()) == torch.full((size,), layer, dtype=dtype).view(torch.uint8).numpy().tobytes()
+        snapshot.release()
+    assert quiet.outbox.take_picture() is None
+    for step in range(9):  # all of it came back
+        quiet.writer.add_histogram("again", torch.zeros(size, dtype=dtype), step)
+    assert quiet.outbox.drops()["again"] == 0
+
+
+def test_what_is_larger_than_the_pool_goes_beside_it_and_makes_nothing_else_go(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    quiet = quiet_writer(monkeypatch, tmp_path, budget_bytes=MIB, overflow_bytes=8 * MIB)
+    quiet.writer.add_image("small", torch.zeros(1, 8, 8), 0)
+    large = torch.rand(3, 700, 700)
+    for step in range(2):  # the second finds no room: the first is still there
+        quiet.writer.add_image("large", large, step)
+    assert quiet.outbox.drops() == {"large": 1}
+    assert quiet.connection.said == []
+    small, first = quiet.outbox.take_picture(), quiet.outbox.take_picture()
+    assert small is not None
+    assert first is not None
+    assert (small.tag, first.tag, first.step) == ("small", "large", 0)
+    assert bytes(first.snapshots[0].data()) == large.numpy().tobytes()
+
+
+def test_a_device_that_fails_or_no_memory_leaves_no_charge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    quiet = quiet_writer(monkeypatch, tmp_path, budget_bytes=MIB, overflow_bytes=8 * MIB)
+    with monkeypatch.context() as patch:
+        patch.setattr("sidelog.snapshot.copy_into", lambda *_: (_ for _ in ()).throw(MemoryError("no memory")))
+        with pytest.raises(MemoryError):
+            quiet.writer.add_histogram("a", np.zeros(7 * MIB, np.uint8), 0)
+    quiet.writer.add_histogram("a", np.zeros(7 * MIB, np.uint8), 0)
+    assert quiet.outbox.picture_count == 1
 
 
 def test_charged_memory_makes_room_and_comes_back() -> None:

@@ -12,7 +12,9 @@ from sidelog_shared.limits import MIB
 
 
 def test_the_defaults() -> None:
-    assert Settings.read() == Settings(endpoint="", enabled=True, arena_bytes=64 * MIB, exit_timeout_s=30.0)
+    assert Settings.read() == Settings(
+        endpoint="", enabled=True, arena_bytes=64 * MIB, overflow_bytes=256 * MIB, exit_timeout_s=30.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,7 @@ def test_the_defaults() -> None:
         ("SIDELOG_MODE", "on", "enabled", True),
         ("SIDELOG_ENDPOINT", "tcp://host:5555", "endpoint", "tcp://host:5555"),
         ("SIDELOG_ARENA_MB", "1", "arena_bytes", MIB),
+        ("SIDELOG_OVERFLOW_MB", "0", "overflow_bytes", 0),
         ("SIDELOG_ARENA_MB", "1.5", "arena_bytes", 3 * MIB // 2),
         ("SIDELOG_EXIT_TIMEOUT", "0", "exit_timeout_s", 0.0),
         ("SIDELOG_EXIT_TIMEOUT", "2.5", "exit_timeout_s", 2.5),

@@ -11,7 +11,7 @@ from kind_records import NOW, TAG, events, record
 
 from sidelog_daemon.kinds import make_content
 from sidelog_shared.errors import SnapshotError
-from sidelog_shared.records import Kind
+from sidelog_shared.records import Kind, Record
 from tensorboardx_events import theirs
 
 
@@ -52,11 +52,33 @@ def test_a_curve_of_bfloat16_is_that_of_its_float32(tmp_path: object) -> None:
     assert half == events(record(Kind.PR_CURVE, labels, guess.float(), num_thresholds=127))
 
 
-@pytest.mark.parametrize("wrong", [1.0001, -0.1, np.nan, np.inf])
-def test_a_prediction_that_is_no_probability_is_refused(wrong: float) -> None:
-    one = record(Kind.PR_CURVE, np.array([0, 1, 1]), np.array([0.5, wrong, 1.0]), num_thresholds=127)
-    with pytest.raises(SnapshotError, match=r"^1 of 3 predictions are NaN or outside 0\.\.1, expected probabilities$"):
-        make_content(one)
+@pytest.mark.parametrize(
+    ("wrong", "counts_as", "warning"),
+    [
+        (1.0000001, 1.0, ""),
+        (-1e-7, 0.0, ""),
+        (1.5, 1.0, "1 of 3 predictions are outside 0..1, counted as 0 or 1"),
+        (-0.1, 0.0, "1 of 3 predictions are outside 0..1, counted as 0 or 1"),
+        (np.inf, 1.0, "1 of 3 predictions are outside 0..1, counted as 0 or 1"),
+    ],
+)
+def test_a_prediction_that_is_no_probability_counts_as_0_or_1(wrong: float, counts_as: float, warning: str) -> None:
+    def curve(prediction: float) -> Record:
+        return record(Kind.PR_CURVE, np.array([0, 1, 1]), np.array([0.5, prediction, 1.0]), num_thresholds=127)
+
+    content = make_content(curve(wrong))
+    assert content.warning == warning
+    assert content.events == make_content(curve(counts_as)).events
+
+
+@pytest.mark.parametrize("weights", [[], [np.array([0.5])], [np.array([1.0, 2.0, 3.0])]])
+def test_a_prediction_that_is_nan_is_left_out(weights: list[np.ndarray]) -> None:
+    one = record(Kind.PR_CURVE, np.array([0, 1, 1]), np.array([0.5, np.nan, 1.0]), *weights, num_thresholds=127)
+    fewer = [weight if weight.size == 1 else weight[[0, 2]] for weight in weights]
+    same = record(Kind.PR_CURVE, np.array([0, 1]), np.array([0.5, 1.0]), *fewer, num_thresholds=127)
+    content = make_content(one)
+    assert content.events == make_content(same).events
+    assert content.warning == "1 of 3 predictions are NaN, left out"
 
 
 @pytest.mark.parametrize("name", ["labels", "weights"])
