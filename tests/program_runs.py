@@ -107,8 +107,8 @@ class ProgramRuns:
     """Runs each program at most once a side, and remembers where.
 
     Args:
-        folder: ``<folder>/<side>/<program>`` are the log folders of programs that are shown
-            ``<folder>/parallel/<side>/<program>`` of the others: no two runs of those look the same.
+        folder: ``<folder>/<side>/<program>`` are the log folders of programs that have pages to compare,
+            ``<folder>/others/<side>/<program>`` those of the others.
     """
 
     def __init__(self, folder: Path) -> None:
