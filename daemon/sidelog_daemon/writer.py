@@ -80,6 +80,7 @@ class _Run:
     notes: _Run | None = None
     notes_of: set[_Run] = field(default_factory=set)
     told_of_notes: set[str] = field(default_factory=set)
+    told_of_removal: bool = False
     closers: list[CloseRun] = field(default_factory=list)
 
     @property
@@ -330,12 +331,35 @@ class EventWriter:
         if run.failing:
             log.warning("%s can be written again; nothing was lost", run.path)
             run.failing = False
+        self._tell_of_removal(run)
         run.since = None
         for (worker, lane), held in run.unsettled.items():
             self._report(Settled(worker, lane, tuple(held.ranges())))
         run.unsettled.clear()
         if run.closers:
             self._finish(run)
+
+    def _tell_of_removal(self, run: _Run) -> None:
+        """Say once that a folder was removed and made again, whichever of the runs in it is the first to find out."""
+        if not run.directory.removal_found:
+            return
+        if run.told_of_removal:
+            run.directory.removal_found = run.told_of_removal = False
+            return
+        found = [one for one in self._runs.values() if one.directory.removal_found or one.directory.is_removed]
+        above = [one for one in found if one.path in (run.path, *run.path.parents)]
+        top = min(above, key=lambda one: len(one.path.parts))
+        gone = [one for one in found if top.path in (one.path, *one.path.parents)]
+        for one in gone:
+            one.told_of_removal = not one.directory.removal_found  # it has yet to find out
+            one.directory.removal_found = False
+        text = (
+            f"{top.path} or its event file was removed or moved while it was written: it is made again, with what is "
+            f"logged from now on; what stood in it is gone from there"
+        )
+        log.warning("%s", text)
+        for worker in sorted(set().union(*(one.workers for one in gone))):
+            self._report(Noted(worker, text))
 
     def _finish(self, run: _Run) -> None:
         """Everything of those who leave is on disk: close the directory after the last of them."""
@@ -353,6 +377,8 @@ class EventWriter:
             log.error("%s: what was not settled is not written: %s", run.path, error)
             run.directory.abandon()
             self._unwritten = True
+        else:
+            self._tell_of_removal(run)
         del self._runs[run.path]
         notes = run.notes
         if notes is not None:

@@ -45,6 +45,15 @@ class FileLock:
         """Whether this process holds the lock through this object; False in a forked child."""
         return self._fd is not None and self._pid == os.getpid()
 
+    def is_in_place(self) -> bool:
+        """Whether the file that is locked is the one that others find at ``path``.
+
+        It is not when somebody removed it, with its folder or alone, or moved it: others may lock what stands there.
+        """
+        if self._fd is None:
+            return False
+        return is_at(self._fd, self.path)
+
     def try_acquire(self, note: bytes = b"") -> bool:
         """Take the lock if nobody has it.
 
@@ -154,6 +163,16 @@ def is_held_by_someone(path: str | os.PathLike[str]) -> bool:
         return False
     finally:
         close_private(fd)
+
+
+def is_at(fd: int, path: str | os.PathLike[str]) -> bool:
+    """Whether the open file ``fd`` is what stands at ``path``; True where nobody lets us look there."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # such as a parent that may not be searched any more: what is open can be written all the same
+        return True
 
 
 def _lock(fd: int, path: str | os.PathLike[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,21 @@ def test_event_files(pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
         pair.call("add_scalar", "loss", 0.5, step, 1e9)
         pair.close()
     assert [[value.step for value in values] for values in pair.values()] == [[0, 1, 2], [2]]
+
+
+@row("a run's folder that is removed while it is open")
+def test_a_removed_folder(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    pair.call("add_scalar", "loss", 0.5, 1, 1e9)
+    for writer, folder in zip((pair.ours, pair.theirs), pair.folders, strict=True):
+        writer.flush()
+        shutil.rmtree(folder)
+    pair.call("add_scalar", "loss", 0.5, 2, 1e9)
+    pair.ours.flush()
+    pair.close()
+    assert not pair.folders[THEIRS].exists()
+    pair.folders[THEIRS].mkdir()  # for the comparison
+    assert [[value.step for value in values] for values in pair.values()] == [[2], []]
+    assert caplog.text.count("was removed or moved while it was written") == 1
 
 
 @row("ranks")

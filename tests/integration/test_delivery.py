@@ -135,6 +135,34 @@ class TestOneProcess:
         run = read_run(tmp_path / "run")
         assert run.steps("a") == run.steps("b") == list(range(300))
 
+    def test_a_run_folder_that_was_removed_is_made_again_and_holds_up_nobody(
+        self, runtime_dir: Path, tmp_path: Path
+    ) -> None:
+        script = dedent("""
+            import shutil, sys, sidelog
+            first, second = sys.argv[1:]
+            a = sidelog.SummaryWriter(first)
+            a.add_scalar("loss", 1.0, 1)
+            a.add_scalars("curves", {"x": 1.0}, 1)
+            a.flush()
+            shutil.rmtree(first)
+            a.add_scalar("loss", 2.0, 2)
+            b = sidelog.SummaryWriter(second)
+            b.add_scalar("loss", 3.0, 3)
+            b.flush(timeout_s=10)
+            a.add_scalars("curves", {"x": 4.0}, 4)
+            b.close()
+            a.close()
+        """)
+        process = start_script(script, str(tmp_path / "a"), str(tmp_path / "b"), env={"SIDELOG_EXIT_TIMEOUT": "10"})
+        code, _, errors = finish(process)
+        assert code == 0, errors  # nothing was waited for in vain: that raises
+        assert read_run(tmp_path / "a").scalars == {"loss": [(2, 2.0)]}
+        assert read_run(tmp_path / "a" / "curves" / "x").scalars == {"curves": [(4, 4.0)]}
+        assert read_run(tmp_path / "b").scalars == {"loss": [(3, 3.0)]}
+        assert errors.count("removed or moved") == 1
+        assert f"sidelog: {tmp_path / 'a'} or its event file was removed or moved" in errors
+
     def test_pixels_are_undone_with_one_mean_for_all_channels(self, runtime_dir: Path, tmp_path: Path) -> None:
         picture = noise(3, 6, 7)
         with sidelog.SummaryWriter(tmp_path / "run") as writer:

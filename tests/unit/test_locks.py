@@ -177,6 +177,19 @@ def test_the_holder_may_replace_its_note(path: Path) -> None:
         assert lock.holder_note() == b'{"pid": 1}'
 
 
+def test_a_lock_is_in_place_while_its_file_is(path: Path) -> None:
+    lock, other = FileLock(path), FileLock(path)
+    assert not lock.is_in_place()
+    assert lock.try_acquire()
+    assert lock.is_in_place()
+    path.unlink()
+    assert not lock.is_in_place()
+    assert other.try_acquire()  # on an inode of its own
+    assert (lock.is_in_place(), other.is_in_place()) == (False, True)
+    lock.release()
+    other.release()
+
+
 def test_a_missing_file_is_not_held_and_is_not_made_by_asking(path: Path) -> None:
     assert not is_held_by_someone(path)
     assert FileLock(path).holder_note() == b""

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from sidelog_daemon.tensorboardx import record_writer
 from sidelog_shared.errors import WriterError
+from sidelog_shared.locks import is_at
 
 Write = Callable[[int, memoryview], int]
 """``os.write``, or what a test puts in its place."""
@@ -121,6 +122,11 @@ class GroupFile:
     def pending_bytes(self) -> int:
         """How much the open group holds in memory."""
         return self._group.tell()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody removed the open file, or moved it away."""
+        return self._fd is not None and self.path is not None and not is_at(self._fd, self.path)
 
     def write(self, data: bytes, /) -> int:
         """Add to the open group."""

@@ -217,6 +217,10 @@ class MarkTable:
         self._newly_noted[key] = None
         return True
 
+    def is_noted(self, key: str) -> bool:
+        """Whether a key stands; in the open group it does not yet."""
+        return key in self._noted
+
     def next_step(self, kind: str, tag: str) -> int:
         """Count: the step after the last that was given for this kind and tag in this directory, from 0."""
         taken = self._newly_next.setdefault(kind, {})
@@ -262,6 +266,17 @@ class MarkTable:
         if marker.full:
             self._standing, self._noted, self._next = {}, {}, {}
         self._add(marker.workers, marker.gone, marker.noted, marker.next)
+
+    def files_removed(self, left: MarkTable) -> None:
+        """Somebody removed files of the directory; ``left`` is what stands in those that are left.
+
+        Records that stood in them were acknowledged and will not be written again, so their marks stay, and steps
+        are counted on. What was noted belongs into the directory as it is now: its keys are new again.
+        """
+        for worker, marks in left._standing.items():
+            self._standing.setdefault(worker, Marks()).add(marks)
+        self._noted = dict(left._noted)
+        self._next = _joined(left._next, self._next)
 
     def _add(self, workers: Mapping[str, Marks], gone: Iterable[str], noted: Iterable[str], steps: Counters) -> None:
         for worker in gone:  # first: who left and came back in one group is there

@@ -81,7 +81,7 @@ class ProjectorFiles:
         folder = self._directory
         for name in entry.folder.split("/"):
             folder /= name
-            folder.mkdir(exist_ok=True)  # not its parents: a run directory that was removed stays so
+            folder.mkdir(exist_ok=True)  # not its parents: the run directory has a lock, and is made with it
         for name, content in entry.files.items():
             self._replace(folder / name, content)
         config = self._directory / CONFIG_NAME

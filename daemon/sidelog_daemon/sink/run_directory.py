@@ -2,6 +2,8 @@
 
 Used by exactly one thread. Records collect in a group in memory; a commit writes the group and its marker at once.
 What the marker covers is skipped when it comes again, after any number of restarts (``marker.py``, ``recovery.py``).
+
+A directory that somebody removed while it is open is made again by the next commit that has something to write.
 """
 
 from __future__ import annotations
@@ -49,6 +51,8 @@ class RunDirectory:
     Attributes:
         path: the directory.
         recovery: what an earlier daemon had left, and what of it was cut off.
+        removal_found: the directory or its event file was found removed. Whoever tells the user of it, once a commit
+            has made it again, sets it back.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class RunDirectory:
         lock: FileLock,
         recovery: Recovery,
         *,
+        owner_note: bytes,
         clock: Callable[[], float],
         max_file_bytes: int,
         write: Write,
@@ -64,6 +69,7 @@ class RunDirectory:
         self.path = path
         self.recovery = recovery
         self._lock = lock
+        self._owner_note = owner_note
         self._table = recovery.table
         self._clock = clock
         self._max_file_bytes = max_file_bytes
@@ -75,6 +81,7 @@ class RunDirectory:
         self._last_marker: int | None = None
         self._full_marker_bytes = 0
         self._bytes_since_full = 0
+        self.removal_found = False
         self._closed = False
 
     @classmethod
@@ -102,30 +109,13 @@ class RunDirectory:
             RunBusy: another daemon writes it; carries that daemon's endpoint.
             WriterError: it cannot be made, locked, read or written.
         """
-        lock = FileLock(path / LOCK_NAME)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            if not lock.try_acquire(owner_note):
-                endpoint = _endpoint_in(lock.holder_note())
-                raise RunBusy(
-                    f"run directory {path} is written by another daemon"
-                    f"{f' at {endpoint}' if endpoint else ''}, expected no other writer",
-                    owner_endpoint=endpoint,
-                )
-            try:
-                recovery = recover(path)
-            except BaseException:
-                lock.release()
-                raise
-        except OSError as error:
-            raise WriterError(
-                f"run directory {path} cannot be opened: got {error.strerror} at {error.filename or path}, "
-                f"expected a directory that this user may write"
-            ) from error
-        return cls(path, lock, recovery, clock=clock, max_file_bytes=max_file_bytes, write=write)
+        lock, recovery = _taken(path, owner_note)
+        return cls(path, lock, recovery, owner_note=owner_note, clock=clock, max_file_bytes=max_file_bytes, write=write)
 
     def begin(self, wall_time: float | None = None) -> None:
         """Have the next commit begin the directory's first event file, even if nothing else is to be written.
+
+        So it does where the directory was removed since: whoever opens it anew finds it listed.
 
         TensorBoard lists a run by its event file, and runs in the order of their first events. tensorboardX's and
         torch's writers begin it when they are made.
@@ -133,7 +123,7 @@ class RunDirectory:
         Args:
             wall_time: when that was, seconds since the epoch; None takes now.
         """
-        if self._begun_at is None and not self._files_begun:
+        if self._begun_at is None and (not self._files_begun or self.is_removed):
             self._begun_at = self._clock() if wall_time is None else wall_time
 
     @property
@@ -146,8 +136,13 @@ class RunDirectory:
         """The event file that the last commit wrote to; None before the first."""
         return self._file.path
 
+    @property
+    def is_removed(self) -> bool:
+        """Whether the directory or its open event file was removed or moved away, and is not made again yet."""
+        return self._file.is_gone or not self._lock.is_in_place()
+
     def written(self, worker_id: str) -> RunMarks:
-        """What of a worker stands on disk. What the open group holds does not count."""
+        """What of a worker was written to disk. What the open group holds does not count."""
         return self._table.written(worker_id)
 
     def has(self, worker_id: str, lane: str, seq: int) -> bool:
@@ -224,14 +219,21 @@ class RunDirectory:
     def note(self, key: str, events: Iterable[EventMessage | bytes] = ()) -> bool:
         """Remember ``key`` in this directory, for good: what belongs to a tag is written once.
 
+        Where it stood in a directory that was removed it is new, and the directory is made again.
+
         Args:
             key: such as a tag.
             events: added to the open group if the key is new, so that both stand, or neither.
 
         Returns:
             Whether the key is new.
+
+        Raises:
+            RunBusy, WriterError: the directory was removed and cannot be made again.
         """
         serialized = [event if isinstance(event, bytes) else event.SerializeToString() for event in events]
+        if self._table.is_noted(key):
+            self._make_again_if_removed()
         if not self._table.note(key):
             return False
         for data in serialized:
@@ -245,24 +247,29 @@ class RunDirectory:
     def commit(self) -> None:
         """Write the open group and its marker, at once, embeddings before it; nothing if nothing was added.
 
-        The first event file counts as added, if :meth:`begin` asked for it and no writer has made one.
+        The first event file counts as added, if :meth:`begin` asked for it and no writer has made one. Where the
+        directory or its event file was removed, it is made again first, and what was in it stays marked as written.
 
         Raises:
+            RunBusy: the directory was removed, and another daemon has made it again. The group is kept.
             WriterError: a ``CommitError`` with the ``errno``. What stood in the directory stands, the group is
                 still in memory, and the next commit puts it into a new file.
         """
         if self._closed:
             raise WriterError(f"run directory {self.path} is closed, expected an open one")
-        begins = self._begun_at is not None and not self._event_file_names()
+        begins = self._begun_at is not None and (self.is_removed or not self._event_file_names())
         if not (self.pending_bytes or self._table.changed or begins):
             self._begun_at = None
             return
+        is_worth_a_file = bool(self.pending_bytes) or not self._table.only_goodbyes or begins
+        if is_worth_a_file:
+            self._make_again_if_removed()
         self._projector.commit()
         if self._file.can_append(self._max_file_bytes):
             self._commit_to_open_file()
-        elif self._file.pending_bytes or not self._table.only_goodbyes or begins:
+        elif is_worth_a_file:
             self._commit_to_new_file()
-        else:  # a goodbye alone is not worth a file
+        else:  # a goodbye alone is not, and makes no directory again
             return
         self._begun_at = None
         self._table.settle()
@@ -291,6 +298,27 @@ class RunDirectory:
         self._file.drop()
         self._projector.drop()
         self._lock.release()
+
+    def _make_again_if_removed(self) -> None:
+        """Have the directory, its lock and a place for a new event file, as at first; nothing if all are there.
+
+        Raises:
+            RunBusy, WriterError: see :meth:`open`. The old lock stays, and the next call tries again.
+        """
+        if not self.is_removed:
+            return
+        self.removal_found |= self._file.is_gone or not self.path.exists()
+        if self._lock.is_in_place():
+            lock, recovery = self._lock, _recovered(self.path)
+        else:
+            lock, recovery = _taken(self.path, self._owner_note)
+        self._table.files_removed(recovery.table)
+        old, self._lock = self._lock, lock
+        try:
+            self._file.close()
+        finally:
+            if old is not lock:
+                old.release()
 
     def _commit_to_open_file(self) -> None:
         at = self._file.size + self._file.pending_bytes
@@ -327,13 +355,50 @@ class RunDirectory:
             ) from error
 
     def _next_name(self) -> str:
-        return next_name(event_file_names(self.path), now=self._clock(), number=self._files_begun)
+        # Behind one that was removed, too: a reader may still stand on it.
+        last = [] if self.file is None else [self.file.name]
+        return next_name([*event_file_names(self.path), *last], now=self._clock(), number=self._files_begun)
 
     def _count_marker_bytes(self, size: int, *, is_full: bool) -> None:
         if is_full:
             self._full_marker_bytes, self._bytes_since_full = size, 0
         else:
             self._bytes_since_full += size
+
+
+def _taken(path: Path, owner_note: bytes) -> tuple[FileLock, Recovery]:
+    """Make a run directory, take its lock, and read what stands in it; raises what :meth:`RunDirectory.open` does."""
+    lock = FileLock(path / LOCK_NAME)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not lock.try_acquire(owner_note):
+            endpoint = _endpoint_in(lock.holder_note())
+            raise RunBusy(
+                f"run directory {path} is written by another daemon"
+                f"{f' at {endpoint}' if endpoint else ''}, expected no other writer",
+                owner_endpoint=endpoint,
+            )
+    except OSError as error:
+        raise _not_opened(path, error) from error
+    try:
+        return lock, _recovered(path)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _recovered(path: Path) -> Recovery:
+    try:
+        return recover(path)
+    except OSError as error:
+        raise _not_opened(path, error) from error
+
+
+def _not_opened(path: Path, error: OSError) -> WriterError:
+    return WriterError(
+        f"run directory {path} cannot be opened: got {error.strerror} at {error.filename or path}, "
+        f"expected a directory that this user may write"
+    )
 
 
 def _endpoint_in(note: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -362,6 +363,107 @@ class TestFullDisk:
         assert outcomes.settled() == []
         again = RunDirectory.open(tmp_path / "bad", owner_note=b"")  # it was let go of all the same
         again.close()
+
+
+class TestRemoved:
+    """Folders that somebody removes while their runs are open."""
+
+    def test_a_folder_is_made_again_and_its_users_are_told_once(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path
+    ) -> None:
+        for worker in (W, "b" * 16):
+            writer.submit(OpenRun(worker, 1, str(tmp_path / "a")))
+        writer.submit(OpenRun(W, 2, str(tmp_path / "b")))
+        for seq, removed in enumerate([False, True, False, True], start=1):
+            if removed:
+                shutil.rmtree(tmp_path / "a")
+            write(writer, seq, 1)
+            writer.submit(Commit())
+            wait_until(lambda seq=seq: outcomes.settled() == list(range(1, seq + 1)))
+        write(writer, 5, 1, run=2)
+        wait_until(lambda: outcomes.settled() == [1, 2, 3, 4, 5])
+        assert read_run(tmp_path / "a").steps("loss") == [4]
+        assert read_run(tmp_path / "b").steps("loss") == [5]
+        notes = outcomes.of(Noted)
+        assert [note.worker for note in notes] == [W, "b" * 16] * 2  # two removals
+        text = f"{tmp_path / 'a'} or its event file was removed or moved while it was written: it is made again"
+        assert all(isinstance(note, Noted) and note.text.startswith(text) for note in notes)
+
+    @pytest.mark.parametrize("first", [1, 2])
+    def test_a_run_and_those_below_it_are_one_removal_whichever_comes_first(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path, first: int
+    ) -> None:
+        writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
+        writer.submit(OpenRun(W, 2, str(tmp_path / "a" / "losses" / "train")))
+        for run in (1, 2):
+            write(writer, run, 1, run=run)
+        writer.submit(rendered(1, recipe="how it is made"))
+        writer.submit(Commit())
+        wait_until(lambda: outcomes.settled(lane=Lane.PICTURE) == [1] and outcomes.settled() == [1, 2])
+        wait_until(lambda: read_run(tmp_path / "a" / "sidelog").texts)
+        shutil.rmtree(tmp_path / "a")
+        for seq, run in ((3, first), (4, 3 - first)):
+            write(writer, seq, 1, run=run)
+            writer.submit(Commit())
+            wait_until(lambda seq=seq: seq in outcomes.settled())
+        writer.submit(rendered(2, recipe="how it is made"))
+        for run in (1, 2):
+            writer.submit(CloseRun(W, run, forget=True))
+        wait_until(lambda: len(outcomes.of(RunClosed)) == 2)
+        assert read_run(tmp_path / "a").steps("loss") == [3 if first == 1 else 4]
+        assert read_run(tmp_path / "a").steps("map") == [2]
+        assert read_run(tmp_path / "a" / "losses" / "train").steps("loss") == [4 if first == 1 else 3]
+        assert read_run(tmp_path / "a" / "sidelog").texts == {"map": [(0, "how it is made")]}
+        (noted,) = outcomes.of(Noted)
+        assert isinstance(noted, Noted)
+        assert noted.text.startswith(f"{tmp_path / 'a'} or its event file was removed")
+
+    def test_the_folder_of_notes_alone_has_the_note_of_the_next_picture(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path
+    ) -> None:
+        writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
+        writer.submit(rendered(1, recipe="how it is made"))
+        notes = tmp_path / "a" / "sidelog"
+        wait_until(lambda: notes.is_dir() and read_run(notes).texts)
+        shutil.rmtree(notes)
+        writer.submit(rendered(2, recipe="how it is made"))
+        wait_until(lambda: outcomes.of(Noted))
+        assert read_run(notes).texts == {"map": [(0, "how it is made")]}
+        assert len(outcomes.of(Noted)) == 1
+        wait_until(lambda: outcomes.settled(lane=Lane.PICTURE) == [1, 2])
+        assert read_run(tmp_path / "a").steps("map") == [1, 2]
+
+    def test_a_folder_that_cannot_be_made_again_is_tried_again_while_others_go_on(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(writer_module, "RETRY_S", 0.05)
+        writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
+        writer.submit(OpenRun(W, 2, str(tmp_path / "b")))
+        write(writer, 1, 1)
+        wait_until(lambda: outcomes.settled() == [1])
+        shutil.rmtree(tmp_path / "a")
+        (tmp_path / "a").write_text("a file in the way")
+        write(writer, 2, 1)
+        write(writer, 3, 1, run=2)
+        wait_until(lambda: outcomes.of(Noted) and outcomes.settled() == [1, 3])
+        (tmp_path / "a").unlink()
+        wait_until(lambda: outcomes.settled() == [1, 2, 3])
+        assert read_run(tmp_path / "a").steps("loss") == [2]
+        texts = [note.text for note in outcomes.of(Noted) if isinstance(note, Noted)]
+        assert ["kept and tried again" in texts[0], "it is made again" in texts[1]] == [True, True]
+        assert len(texts) == 2
+
+    def test_a_run_that_is_closed_with_all_written_stays_away(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path
+    ) -> None:
+        writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
+        write(writer, 1, 1)
+        wait_until(lambda: outcomes.settled() == [1])
+        shutil.rmtree(tmp_path / "a")
+        writer.submit(CloseRun(W, 1, forget=True))
+        wait_until(lambda: outcomes.of(RunClosed))
+        assert not (tmp_path / "a").exists()
+        assert not outcomes.of(Noted)
 
 
 class TestRecipes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from sink_files import NOTE, Clock, Disk, event_files, scalar, steps
 
 from sidelog_daemon.sink import CommitError, RunDirectory
 from sidelog_daemon.sink.projector import CONFIG_NAME, ProjectorEntry
-from sidelog_shared.errors import WriterError
 from sidelog_shared.records import RunMarks
 
 BLOCK = b'embeddings {\ntensor_name: "default:00001"\n}\n'
@@ -111,15 +111,26 @@ def test_something_in_the_way_is_said_and_waited_for(tmp_path: Path) -> None:
     assert CONFIG_NAME in files(tmp_path)
 
 
-def test_a_run_directory_that_was_removed_stays_so(tmp_path: Path) -> None:
+def test_a_run_directory_that_was_removed_has_the_embeddings_that_came_after(tmp_path: Path) -> None:
     path = tmp_path / "run"
     run = open_run(path)
     run.append("w1", "heavy", 1, [], entry())
-    (path / ".sidelog.lock").unlink()
-    path.rmdir()
-    with pytest.raises(WriterError, match="No such file or directory"):
-        run.commit()
-    assert not path.exists()
+    run.commit()
+    shutil.rmtree(path)
+    block = b'embeddings {\ntensor_name: "default:00002"\n}\n'
+    run.append("w1", "heavy", 2, [scalar(2)], entry("00002/default", block=block))
+    run.close()
+    assert files(path) == {
+        "00002/default/tensors.tsv": b"1.0\t2.0\n",
+        "00002/default/metadata.tsv": b"a\n",
+        CONFIG_NAME: block,
+    }
+    assert steps(path, "loss") == [2]
+
+
+def test_what_waits_is_forgotten_with_the_run(tmp_path: Path) -> None:
+    run = open_run(tmp_path)
+    run.append("w1", "heavy", 1, [], entry())
     run.abandon()
     assert run.pending_bytes == 0
 

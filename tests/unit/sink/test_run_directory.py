@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -438,26 +439,197 @@ def test_a_close_that_failed_may_be_tried_again(tmp_path: Path) -> None:
     assert steps(tmp_path) == [1]
 
 
-def test_an_event_file_that_was_removed_is_followed_by_a_new_one(tmp_path: Path) -> None:
-    run = open_run(tmp_path)
-    send(run, [1])
-    run.commit()
-    event_files(tmp_path)[0].unlink()
-    send(run, [2])
-    run.close()
-    assert steps(tmp_path) == [2]
+class TestRemoved:
+    """By somebody else, while it is open."""
 
-
-def test_a_run_directory_that_was_removed_is_an_error(tmp_path: Path) -> None:
-    path = tmp_path / "run"
-    run = open_run(path)
-    send(run, [1])
-    for file in path.iterdir():
-        file.unlink()
-    path.rmdir()
-    with pytest.raises(WriterError, match="No such file or directory"):
+    def test_a_directory_is_made_again_with_what_comes_after(self, tmp_path: Path) -> None:
+        before = len(os.listdir("/dev/fd"))
+        path = tmp_path / "parent" / "run"
+        run = open_run(path)
+        send(run, [1, 2])
         run.commit()
-    run.abandon()
+        old = event_files(path)[0].name
+        shutil.rmtree(path.parent)
+        assert run.is_removed
+        send(run, [3, 4])
+        run.commit()
+        assert run.removal_found
+        assert not run.is_removed
+        assert send(run, range(1, 6)) == 1  # the first two were written once, and are gone
+        run.close()
+        expected = {"w1/light": [(n, float(n)) for n in (3, 4, 5)]}
+        assert scalars(path) == expected
+        assert fast_scalars(path, expected) == expected
+        (new,) = event_files(path)
+        assert new.name > old
+        assert starts(path) == [new.name]
+        assert len(os.listdir("/dev/fd")) == before
+
+    def test_a_daemon_that_comes_later_knows_what_stood_in_it(self, tmp_path: Path) -> None:
+        path = tmp_path / "run"
+        run = open_run(path)
+        send(run, [1, 2])
+        assert run.next_step("scalars", "loss") == 0
+        run.commit()
+        shutil.rmtree(path)
+        send(run, [3])
+        run.commit()
+        run.abandon()
+        again = open_run(path)
+        assert again.written("w1") == RunMarks(light=3)
+        assert again.next_step("scalars", "loss") == 1
+
+    def test_its_lock_is_taken_anew(self, tmp_path: Path) -> None:
+        path = tmp_path / "run"
+        run = open_run(path)
+        shutil.rmtree(path)
+        send(run, [1])
+        run.commit()
+        with pytest.raises(RunBusy, match=r"ipc:///run/a.sock"):
+            open_run(path)
+        run.close()
+        assert not is_held_by_someone(path / ".sidelog.lock")
+
+    def test_and_made_again_by_another_daemon_it_is_waited_for(self, tmp_path: Path) -> None:
+        path = tmp_path / "run"
+        run = open_run(path)
+        send(run, [1])
+        run.commit()
+        shutil.rmtree(path)
+        other = open_run(path)
+        send(other, [7], worker="w2")
+        other.commit()
+        send(run, [2, 3])
+        for _ in range(2):
+            with pytest.raises(RunBusy):
+                run.commit()
+        other.close()
+        run.close()
+        assert scalars(path) == {"w2/light": [(7, 7.0)], "w1/light": [(2, 2.0), (3, 3.0)]}
+        assert len(starts(path)) == 1
+        assert open_run(path).written("w2") == RunMarks(light=7)
+
+    def test_and_made_again_by_hand_it_has_a_lock_again(self, tmp_path: Path) -> None:
+        path = tmp_path / "run"
+        run = open_run(path)
+        send(run, [1])
+        run.commit()
+        shutil.rmtree(path)
+        path.mkdir()
+        send(run, [2])
+        run.commit()
+        assert run.removal_found
+        assert is_held_by_someone(path / ".sidelog.lock")
+        assert steps(path) == [2]
+
+    def test_what_cannot_be_made_again_is_kept(self, tmp_path: Path) -> None:
+        path = tmp_path / "run"
+        run = open_run(path)
+        send(run, [1])
+        run.commit()
+        shutil.rmtree(path)
+        path.write_text("a file in the way")
+        send(run, [2])
+        with pytest.raises(WriterError, match=r"run directory .*/run cannot be opened: got File exists"):
+            run.commit()
+        path.unlink()
+        run.commit()
+        assert steps(path) == [2]
+        assert run.removal_found
+
+    def test_a_full_disk_loses_nothing_of_the_group(self, tmp_path: Path) -> None:
+        path = tmp_path / "run"
+        disk = Disk()
+        run = open_run(path, write=disk)
+        send(run, [1])
+        run.commit()
+        shutil.rmtree(path)
+        send(run, [2, 3])
+        disk.room = 20
+        for _ in range(2):
+            with pytest.raises(CommitError):
+                run.commit()
+        disk.room = None
+        run.commit()
+        assert steps(path) == [2, 3]
+
+    def test_a_directory_that_was_moved_keeps_what_it_has(self, tmp_path: Path) -> None:
+        path, moved = tmp_path / "run", tmp_path / "moved"
+        run = open_run(path)
+        send(run, [1])
+        run.commit()
+        path.rename(moved)
+        send(run, [2])
+        run.commit()
+        assert (steps(moved), steps(path)) == ([1], [2])
+        assert not is_held_by_someone(moved / ".sidelog.lock")
+
+    def test_an_event_file_alone_is_followed_by_a_new_one(self, tmp_path: Path) -> None:
+        run = open_run(tmp_path)
+        send(run, [1])
+        run.commit()
+        old = event_files(tmp_path)[0]
+        old.unlink()
+        send(run, [2])
+        run.commit()
+        assert run.removal_found
+        (new,) = event_files(tmp_path)
+        assert new.name > old.name
+        assert steps(tmp_path) == [2]
+        assert starts(tmp_path) == [new.name]
+        assert is_held_by_someone(tmp_path / ".sidelog.lock")
+
+    def test_a_lock_alone_costs_nothing_that_is_told(self, tmp_path: Path) -> None:
+        run = open_run(tmp_path)
+        send(run, [1])
+        run.commit()
+        (tmp_path / ".sidelog.lock").unlink()
+        send(run, [2])
+        run.commit()
+        assert is_held_by_someone(tmp_path / ".sidelog.lock")
+        assert not run.removal_found
+        assert steps(tmp_path) == [1, 2]
+
+    def test_it_stays_away_when_there_is_nothing_to_write(self, tmp_path: Path) -> None:
+        path = tmp_path / "run"
+        run = open_run(path)
+        send(run, [1])
+        run.commit()
+        shutil.rmtree(path)
+        run.commit()
+        run.forget("w1")
+        run.close()
+        assert not path.exists()
+
+    def test_whoever_opens_it_anew_finds_it_listed(self, tmp_path: Path) -> None:
+        path = tmp_path / "run"
+        run = open_run(path)
+        run.begin(NOW)
+        run.commit()
+        shutil.rmtree(path)
+        run.begin(NOW + 5)
+        run.commit()
+        assert len(starts(path)) == 1
+
+    @pytest.mark.parametrize("what", ["directory", "event file"])
+    def test_what_was_noted_in_it_is_new(self, tmp_path: Path, what: str) -> None:
+        path = tmp_path / "run"
+        first = open_run(path)
+        assert first.note("of before")
+        first.close()
+        run = open_run(path)
+        assert run.note("tag", [text_event("tag", "how", 0, NOW)])
+        run.commit()
+        if what == "directory":
+            shutil.rmtree(path)
+        else:
+            event_files(path)[-1].unlink()
+        assert run.note("tag", [text_event("tag", "how", 0, NOW)])
+        assert not run.note("tag")
+        assert run.note("of before") is (what == "directory")
+        run.commit()
+        assert run.removal_found
+        assert not run.note("tag")
 
 
 def test_close_is_idempotent_and_lets_go(tmp_path: Path) -> None:
