@@ -9,9 +9,9 @@ from typing import Any
 
 import tensorboardX.writer  # not from the package: the daemon's tests load its modules without it
 import torch.utils.tensorboard
-from decoded import Decoded, decode_run, other_files
 
 import sidelog
+from decoded import Decoded, decode_run, other_files
 
 PEERS: dict[str, Callable[..., Any]] = {
     "tensorboardX": tensorboardX.writer.SummaryWriter,

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import tensorboardX.writer
 import torch
-from decoded import messages
 from differences import row
 from google.protobuf import text_format
 from pair import Pair
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 import sidelog
+from decoded import messages
 from sidelog_shared.errors import ConfigError, SnapshotError
 
 Pairs = Callable[..., Pair]

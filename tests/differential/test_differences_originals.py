@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from decoded import Decoded, messages
 from differences import row
 from pair import PEERS, Pair
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.plugins.mesh.plugin_data_pb2 import MeshPluginData
+
+from decoded import Decoded, messages
 
 Pairs = Callable[..., Pair]
 Both = Callable[..., dict[str, Pair]]

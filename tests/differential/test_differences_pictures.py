@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from decoded import messages, other_files, picture
 from differences import row
 from pair import PEERS, Pair
 from PIL import Image, ImageSequence
 from tensorboardX.embedding import make_sprite
 
+from decoded import messages, other_files, picture
 from sidelog_shared.errors import SnapshotError
 
 Pairs = Callable[..., Pair]
