@@ -110,6 +110,7 @@ def work(pipe, folder):
     pipe.recv()
 
 if __name__ == "__main__":
+    sidelog.SummaryWriter(sys.argv[1] + "/main").close()
     child, _ = start(work, sys.argv[1], method=sys.argv[2])
     assert terminate(child) == -signal.SIGTERM
 """
@@ -135,12 +136,12 @@ def work(pipe, folder):
             pipe.send(step)
 
 if __name__ == "__main__":
-    for number in range(5):
+    for number in range(3):
         child, _ = start(work, f"{sys.argv[1]}/{number}")
         assert terminate(child) == -signal.SIGTERM
 """
     run_file(tmp_path, code, str(tmp_path / "run"))
-    for number in range(5):
+    for number in range(3):
         run = read_run(tmp_path / "run" / str(number))
         assert run.steps("loss") == list(range(len(run.steps("loss"))))
         assert len(run.steps("loss")) > 200
