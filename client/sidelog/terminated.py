@@ -3,8 +3,8 @@
 Leaving ``with Pool()`` sends it milliseconds after the last result, and so does ``Process.terminate()``. Other
 processes are left alone: torchrun's and Slurm's workers die of it as if sidelog was not there.
 
-The handler runs in the main thread, between two bytecodes. A main thread that is stuck in C code runs it only once it is
-back; until then the process stays, as with every handler of Python's. SIGKILL ends it all the same
+The handler runs in the main thread, between two bytecodes. A main thread that is stuck in C code runs it only once it
+is back; until then the process stays, as with every handler of Python's. SIGKILL ends it all the same
 (``torch.multiprocessing.spawn`` sends that after 30 s).
 """
 
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 SETTLE_S = 3.0
 """Its parent waits for a process that multiprocessing started, and may kill it."""
@@ -26,7 +27,6 @@ _GRACE_S = 0.5
 """By so much more than they were given the connections may be late: a lock that is never released, say."""
 _LOCKING_S = 0.3
 """So long the main thread may take to leave code that takes locks. A flush, which takes longer, holds none."""
-_RETRY_S = 0.002
 _LOCKING = frozenset({"sidelog", "sidelog_shared", "logging"})
 """Packages whose locks the settling needs, and which the main thread may hold while it is in them."""
 
@@ -76,35 +76,42 @@ def _is_caught(number: int) -> bool:
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
     global _first_at  # noqa: PLW0603
     settlers = _settlers()
-    if settlers:
-        now = time.monotonic()
-        _first_at = now if _first_at is None else _first_at
-        if _may_hold_locks(frame) and now - _first_at < _LOCKING_S:
-            try:
-                # Not a threading.Thread: its start takes locks, which the main thread may hold as well.
-                _thread.start_new_thread(_again, ())
-            except RuntimeError:  # no thread can be had: what could settle then cannot be waited for either
-                pass
-            else:
-                return
-    _settle_and_die(settlers)
+    locking = _outermost_locking(frame)
+    now = time.monotonic()
+    _first_at = now if _first_at is None else _first_at
+    if not settlers or locking is None or now - _first_at >= _LOCKING_S:
+        _settle_and_die(settlers)
+
+    def leaves(frame: FrameType, event: str, _: object) -> None:
+        if event == "return" and frame is locking:
+            sys.setprofile(None)
+            _settle_and_die(settlers)
+
+    # It may hold locks: it goes on until it has left that code, which a profiler's hook sees.
+    try:
+        # Not a threading.Thread: its start takes locks, which the main thread may hold as well.
+        _thread.start_new_thread(_again, ())
+    except RuntimeError:  # no thread can be had: nothing can be waited for
+        _settle_and_die(())
+    sys.setprofile(leaves)
 
 
-def _may_hold_locks(frame: FrameType | None) -> bool:
+def _outermost_locking(frame: FrameType | None) -> FrameType | None:
+    found = None
     while frame is not None:
         if str(frame.f_globals.get("__name__")).partition(".")[0] in _LOCKING:
-            return True
+            found = frame
         frame = frame.f_back
-    return False
+    return found
 
 
 def _again() -> None:
-    """Send the signal once more, when the main thread has gone on a little."""
-    time.sleep(_RETRY_S)
-    os.kill(os.getpid(), signal.SIGTERM)
+    """Run the handler once more, where the main thread waits in that code: without effect once it is settling."""
+    time.sleep(_LOCKING_S)
+    _thread.interrupt_main(signal.SIGTERM)
 
 
-def _settle_and_die(settlers: Iterable[Callable[[float], None]]) -> None:
+def _settle_and_die(settlers: Iterable[Callable[[float], None]]) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on another one ends the process at once
     try:
         deadline = time.monotonic() + SETTLE_S + _GRACE_S
@@ -114,6 +121,7 @@ def _settle_and_die(settlers: Iterable[Callable[[float], None]]) -> None:
             running.acquire(timeout=max(0.0, deadline - time.monotonic()))
     finally:
         os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(128 + signal.SIGTERM)  # not reached, but where SIGTERM is blocked
 
 
 def _begin(settle: Callable[[float], None]) -> threading.Lock:
