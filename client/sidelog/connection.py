@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from sidelog import launch, ranks
+from sidelog import launch, ranks, terminated
 from sidelog.calls import FlushRequest, RunEnd
 from sidelog.delivery import Delivery
 from sidelog.outbox import Outbox
@@ -35,10 +35,10 @@ log = logging.getLogger("sidelog")
 
 FLUSH_TIMEOUT_S = 10.0
 MAX_TAGS_TOLD = 8
-CHILD_EXIT_TIMEOUT_S = 3.0
-"""Exit deadline of a process that multiprocessing started: its parent waits for it, and may kill it."""
 
 _connections: dict[str, Connection] = {}
+_leaving: list[Connection] = []
+"""Those that interpreter exit is settling."""
 _inherited: list[Connection] = []
 _registry_lock = threading.Lock()
 
@@ -266,6 +266,7 @@ def connect(settings: Settings, path: str) -> tuple[Connection, RunHandle]:
         if connection is None:
             connection = _connections[key] = Connection(settings, rendezvous)
             _settle_at_exit()
+        terminated.settle_before_dying(_settlers)
         return connection, connection.open_run(path)
 
 
@@ -295,19 +296,25 @@ def paused() -> Iterator[None]:
 
 def _settle_at_exit() -> None:
     util = sys.modules.get("multiprocessing.util")
-    process = sys.modules.get("multiprocessing.process")
-    if util is not None and process is not None and process.parent_process() is not None:
+    if util is not None and terminated.is_multiprocessings():
         # atexit does not run in a process that multiprocessing started; its finalizers do.
-        util.Finalize(None, _exit, args=(CHILD_EXIT_TIMEOUT_S,), exitpriority=10)
+        util.Finalize(None, _exit, args=(terminated.SETTLE_S,), exitpriority=10)
+
+
+def _settlers() -> list[Callable[[float], None]]:
+    """What settles each connection there is. Takes no lock: the thread that a signal interrupts may hold it."""
+    return [connection.stop for connection in dict.fromkeys([*_connections.values(), *_leaving])]
 
 
 def _exit(deadline_s: float | None = None) -> None:
     """Interpreter exit: whoever forgot to close loses nothing, up to the deadline."""
     with _registry_lock:
         left = list(_connections.values())
+        _leaving.extend(left)
         _connections.clear()
     for connection in left:
         connection.stop(connection.settings.exit_timeout_s if deadline_s is None else deadline_s)
+        _leaving.remove(connection)
 
 
 def _after_fork_in_child() -> None:
@@ -317,8 +324,9 @@ def _after_fork_in_child() -> None:
     """
     global _registry_lock  # noqa: PLW0603  # the parent's may be held by a thread that does not exist here
     _registry_lock = threading.Lock()
-    _inherited.extend(_connections.values())
+    _inherited.extend([*_connections.values(), *_leaving])
     _connections.clear()
+    _leaving.clear()
 
 
 atexit.register(_exit)

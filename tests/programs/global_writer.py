@@ -22,7 +22,5 @@ if __name__ == "__main__":
     writer = GlobalSummaryWriter(sys.argv[1])
     with multiprocessing.get_context("fork").Pool(4) as pool:
         pool.map(work, range(JOBS))
-        pool.close()
-        pool.join()
     writer.add_text("main", "the pool is done")
     writer.close()
