@@ -302,7 +302,7 @@ def _settle_at_exit() -> None:
 
 
 def _settlers() -> list[Callable[[float], None]]:
-    """What settles each connection there is. Takes no lock: the thread that a signal interrupts may hold it."""
+    """What settles each connection there is. Takes no lock: that of the registry is held while one is made."""
     return [connection.stop for connection in dict.fromkeys([*_connections.values(), *_leaving])]
 
 

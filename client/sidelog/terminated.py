@@ -3,35 +3,31 @@
 Leaving ``with Pool()`` sends it milliseconds after the last result, and so does ``Process.terminate()``. Other
 processes are left alone: torchrun's and Slurm's workers die of it as if sidelog was not there.
 
-The handler runs in the main thread, between two bytecodes. A main thread that is stuck in C code runs it only once it
-is back; until then the process stays, as with every handler of Python's. SIGKILL ends it all the same
-(``torch.multiprocessing.spawn`` sends that after 30 s).
+Not the main thread settles, but one that waits for nothing else. Python's own handlers run in the main thread, between
+two bytecodes: while that thread holds a lock of ours, or not at all, when the signal comes just before it waits for a
+semaphore (so do the workers of a pool; it hung in one of some 30 pools). What the interpreter does at once, in whatever
+thread the signal meets, is to write a byte to a descriptor (``signal.set_wakeup_fd``), and that wakes ours.
 """
 
 from __future__ import annotations
 
-import _thread
+import contextlib
+import ctypes
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 SETTLE_S = 3.0
 """Its parent waits for a process that multiprocessing started, and may kill it."""
 _GRACE_S = 0.5
-"""By so much more than they were given the connections may be late: a lock that is never released, say."""
-_LOCKING_S = 0.3
-"""So long the main thread may take to leave code that takes locks. A flush, which takes longer, holds none."""
-_LOCKING = frozenset({"sidelog", "sidelog_shared", "logging"})
-"""Packages whose locks the settling needs, and which the main thread may hold while it is in them."""
+"""By so much more than they were given the connections may be late."""
 
-_settlers: Callable[[], list[Callable[[float], None]]] = list
-_first_at: float | None = None
+_pipe: tuple[int, int] | None = None
 
 
 def is_multiprocessings() -> bool:
@@ -41,22 +37,33 @@ def is_multiprocessings() -> bool:
 
 
 def settle_before_dying(settlers: Callable[[], list[Callable[[float], None]]]) -> None:
-    """Handle SIGTERM from now on, where nobody else does; without effect but in a main thread of multiprocessing's.
+    """Wait for SIGTERM from now on, where nobody else does; without effect but in a main thread of multiprocessing's.
 
     A handler that is there is left alone, and one that is installed later takes this one's place.
 
     Args:
-        settlers: gives what settles one connection each, within so many seconds. Must take no lock.
+        settlers: gives what settles one connection each, within so many seconds.
     """
-    global _settlers  # noqa: PLW0603  # a process has one handler
+    global _pipe  # noqa: PLW0603  # a process has one handler of a signal
     if (
-        is_multiprocessings()
-        and threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-        and not _is_caught(signal.SIGTERM)
+        _pipe is not None
+        or not is_multiprocessings()
+        or threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        or _is_caught(signal.SIGTERM)
     ):
-        _settlers = settlers
-        signal.signal(signal.SIGTERM, _on_sigterm)
+        return
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    if before != -1:  # somebody else's, an event loop's
+        signal.set_wakeup_fd(before)
+        os.close(read)
+        os.close(write)
+        return
+    _pipe = read, write
+    threading.Thread(target=_watch, args=(read, settlers), name="sidelog-sigterm", daemon=True).start()
+    signal.signal(signal.SIGTERM, _on_sigterm)
 
 
 def _is_caught(number: int) -> bool:
@@ -73,76 +80,40 @@ def _is_caught(number: int) -> bool:
     return bool(int(caught, 16) >> (number - 1) & 1)
 
 
-def _on_sigterm(number: int, frame: FrameType | None) -> None:
-    global _first_at  # noqa: PLW0603
-    settlers = _settlers()
-    locking = _outermost_locking(frame)
-    now = time.monotonic()
-    _first_at = now if _first_at is None else _first_at
-    if not settlers or locking is None or now - _first_at >= _LOCKING_S:
-        _settle_and_die(settlers)
-
-    def leaves(frame: FrameType, event: str, _: object) -> None:
-        if event == "return" and frame is locking:
-            sys.setprofile(None)
-            _settle_and_die(settlers)
-
-    # It may hold locks: it goes on until it has left that code, which a profiler's hook sees.
-    try:
-        # Not a threading.Thread: its start takes locks, which the main thread may hold as well.
-        _thread.start_new_thread(_again, ())
-    except RuntimeError:  # no thread can be had: nothing can be waited for
-        _settle_and_die(())
-    sys.setprofile(leaves)
+def _on_sigterm(number: int, _: FrameType | None) -> None:
+    """Where somebody else has taken the descriptor meanwhile, the waiting thread hears of it here."""
+    if _pipe is not None:
+        with contextlib.suppress(BlockingIOError):  # it is full: it has been told
+            os.write(_pipe[1], bytes([number]))
 
 
-def _outermost_locking(frame: FrameType | None) -> FrameType | None:
-    found = None
-    while frame is not None:
-        if str(frame.f_globals.get("__name__")).partition(".")[0] in _LOCKING:
-            found = frame
-        frame = frame.f_back
-    return found
-
-
-def _again() -> None:
-    """Run the handler once more, where the main thread waits in that code: without effect once it is settling."""
-    time.sleep(_LOCKING_S)
-    _thread.interrupt_main(signal.SIGTERM)
-
-
-def _settle_and_die(settlers: Iterable[Callable[[float], None]]) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on another one ends the process at once
-    try:
-        deadline = time.monotonic() + SETTLE_S + _GRACE_S
-        # In threads, so that one which cannot go on costs seconds, never for ever.
-        begun = [_begin(settle) for settle in settlers]
-        for running in begun:
-            running.acquire(timeout=max(0.0, deadline - time.monotonic()))
-    finally:
-        os.kill(os.getpid(), signal.SIGTERM)
-        os._exit(128 + signal.SIGTERM)  # not reached, but where SIGTERM is blocked
-
-
-def _begin(settle: Callable[[float], None]) -> threading.Lock:
-    """Run it in a thread; returns a lock that is free once it is done."""
-    running = threading.Lock()
-    running.acquire()
-
-    def run() -> None:
-        try:
-            settle(SETTLE_S)
-        finally:
-            running.release()
-
-    _thread.start_new_thread(run, ())
-    return running
+def _watch(read: int, settlers: Callable[[], list[Callable[[float], None]]]) -> None:
+    # Other signals write there too; and the program may have a handler of its own by now.
+    while signal.SIGTERM not in os.read(read, 64) or signal.getsignal(signal.SIGTERM) is not _on_sigterm:
+        pass
+    # From here on a SIGTERM ends the process at once. (signal.signal() is for the main thread alone.)
+    ctypes.pythonapi.PyOS_setsig(signal.SIGTERM, None)
+    deadline = time.monotonic() + SETTLE_S + _GRACE_S
+    # Each in a thread, so that one which cannot go on costs seconds, never for ever.
+    settling = [threading.Thread(target=settle, args=(SETTLE_S,), daemon=True) for settle in settlers()]
+    for thread in settling:
+        thread.start()
+    for thread in settling:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _after_fork_in_child() -> None:
-    """The handler is inherited; what the parent had begun is not."""
-    global _first_at  # noqa: PLW0603
-    _first_at = None
+    """A child's signals are no longer its parent's: it begins anew when it first logs."""
+    global _pipe  # noqa: PLW0603
+    if _pipe is None:
+        return
+    signal.set_wakeup_fd(-1)
+    if signal.getsignal(signal.SIGTERM) is _on_sigterm:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for fd in _pipe:
+        os.close(fd)
+    _pipe = None
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
