@@ -229,7 +229,8 @@ def _life() -> list[Row]:
         return call
 
     return [
-        Row("SummaryWriter", "", lambda s, _: s.new, alone=True),
+        Row("SummaryWriter", "", lambda s, _: s.new, alone=True,
+            excuse="starts the thread that connects, and waits until it runs; once in a training"),
         Row("SummaryWriter", "a scalar, close()", whole, alone=True, excuse=f"connects first; {_END}"),
         Row("flush", "after a scalar", flush,
             excuse="waits until it is in the file; theirs syncs the file without what its queue still holds"),
