@@ -29,10 +29,13 @@ _POLL_S = 0.02
 _ALREADY_RUNNING = 4
 _READY_FD = 200
 _PROGRAM = (
-    "import sys; sys.path[:] = [path for path in sys.path if path]; "
+    f"import os, sys; os.closerange(3, {_READY_FD}); os.closerange({_READY_FD + 1}, os.sysconf('SC_OPEN_MAX')); "
+    "sys.path[:] = [path for path in sys.path if path]; "
     "from sidelog_daemon.__main__ import main; sys.exit(main())"
 )
-"""``python -m sidelog_daemon``, without the folder of the training in the module path: its json.py is not ours."""
+"""``python -m sidelog_daemon``, without the folder of the training in the module path: its json.py is not ours. And
+without what it inherited: a process that multiprocessing spawned has a pipe of its parent's helper, which would go on,
+with the training's output in its hands, as long as the daemon does."""
 
 
 def find(rendezvous: Rendezvous) -> Ready | None:

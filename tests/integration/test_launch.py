@@ -47,6 +47,20 @@ def test_a_child_forked_during_the_launch_hides_nothing(
     assert len(read_run(tmp_path / "run").scalars["loss"]) == 1
 
 
+def test_the_daemon_keeps_nothing_open_of_whoever_starts_it(runtime_dir: Path, tmp_path: Path) -> None:
+    """A process that multiprocessing spawned has a pipe of its parent's helper, which waits for its end."""
+    read, write = os.pipe()
+    os.set_inheritable(write, True)
+    with sidelog.SummaryWriter(tmp_path / "run") as logged:
+        logged.add_scalar("loss", 1.0, 0)
+        logged.flush()
+        daemon = local_daemon()
+        assert daemon is not None
+        os.close(write)
+        assert os.read(read, 1) == b""  # the end: nobody else has it
+    os.close(read)
+
+
 def test_a_daemon_that_takes_long_to_start_is_waited_for(
     runtime_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
