@@ -141,9 +141,10 @@ class Connection:
             ProtocolError: the daemon speaks another version.
         """
         if self._ended:
-            late = self.outbox.refused - self._refused
-            if late:
-                raise TransportError(f"{late:,} calls came after sidelog's own exit handler and are not written")
+            if self.outbox.late:
+                raise TransportError(
+                    f"{self.outbox.late:,} calls came after sidelog's own exit handler and are not written"
+                )
             return
         request = FlushRequest(everything)
         begun = time.monotonic()
@@ -186,7 +187,9 @@ class Connection:
     # Its end
 
     def stop(self, deadline_s: float) -> None:
-        """Settle what is left until the deadline, and end. What was lost is said."""
+        """Take nothing more, settle what is left until the deadline, and end. What was lost is said."""
+        # Else a thread that goes on logging would keep this busy until the deadline.
+        self.outbox.end()
         try:
             self._sender.stop(deadline_s)
         finally:  # Ctrl-C: what was lost is said all the same
@@ -194,8 +197,6 @@ class Connection:
 
     def _end(self) -> None:
         self._ended = True
-        self._refused = self.outbox.refused
-        self.outbox.end()
         if self._sender.has_ended:
             self._wakeup.close()
         end = self.statistics()

@@ -16,7 +16,7 @@ from sidelog.light_lane import LightLane
 from sidelog.outbox import Outbox
 from sidelog.picture_lane import PictureLane
 from sidelog.runs import RunHandle
-from sidelog.statistics import NOT_IN_TIME, NOT_TAKEN, WITH_DAEMON, Statistics, Totals
+from sidelog.statistics import LATE, NOT_IN_TIME, NOT_TAKEN, WITH_DAEMON, Statistics, Totals
 from sidelog_shared import replies, requests
 from sidelog_shared.errors import ProtocolError, SidelogError, VersionMismatch, WriterError
 from sidelog_shared.frames import unpack
@@ -376,6 +376,7 @@ class Delivery:
         lost = self._pictures.lost.copy()
         lost[NOT_IN_TIME] += self._light.lost + self._heavy.lost
         lost[NOT_TAKEN] += self._outbox.refused
+        lost[LATE] += self._outbox.late
         lost[WITH_DAEMON] += self._totals[End.LOST]
         return Statistics(
             written=self._totals[End.WRITTEN],

@@ -35,7 +35,8 @@ class Outbox:
     Attributes:
         light: the light queue; ``add_scalar`` appends to it directly.
         dormant: the sender looks seldom, and must be woken.
-        refused: calls that were not taken because the light or the heavy queue was full, or the connection had ended.
+        refused: calls that were not taken because the light or the heavy queue was full.
+        late: calls that were not taken because the connection was ending, or had ended.
         dropped: pictures dropped here, by tag.
     """
 
@@ -43,6 +44,7 @@ class Outbox:
         self.light: deque[LightCall] = deque()
         self.dormant = False
         self.refused = 0
+        self.late = 0
         self.dropped: Counter[str] = Counter()
         self._wake = wake
         self._pressure_bytes = pressure_bytes
@@ -114,14 +116,21 @@ class Outbox:
 
     def _refuse(self) -> None:
         with self._lock:
-            self.refused += 1
+            if self._ended:
+                self.late += 1
+            else:
+                self.refused += 1
         if self._ended:
             self._wake()
 
     def end(self) -> None:
-        """Nobody takes anything out any more: what is called from now on is not taken, and counted."""
+        """Take nothing more: what is called from now on is counted. What is in here is still taken out."""
         self._ended = True
         self.dormant = True  # so that whoever appends directly asks first
+
+    def is_watched(self) -> None:
+        """The sender looks at once when something comes."""
+        self.dormant = self._ended
 
     def make_room(self, run: int, tag: str) -> bool:
         """Drop the picture whose turn it is, by the policy; False when there is none left to drop."""

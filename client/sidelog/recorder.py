@@ -249,7 +249,8 @@ class Recorder:
         budget = self.connection.pool.budget_bytes
         if size_class(nbytes) <= budget:
             return True
-        largest, variable = (budget, "ARENA") if on_cuda else (self._snapshotter.largest_bytes, "OVERFLOW")
+        largest = budget if on_cuda else self._snapshotter.largest_bytes
+        variable = "ARENA" if largest == budget else "OVERFLOW"
         if nbytes > largest:
             size, limit = nbytes / MIB, largest / MIB
             self.connection.say(

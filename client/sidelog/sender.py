@@ -254,7 +254,7 @@ class Sender:
             self._outbox.dormant = True
             timeout_s = TICK_S if self._outbox.has_calls else DORMANT_S
         poller.poll(max(1, round(timeout_s * 1000)))
-        self._outbox.dormant = False
+        self._outbox.is_watched()
         self._wakeup.clear()
 
     def _work(self) -> None:

@@ -12,6 +12,7 @@ from sidelog_shared.replies import Status
 WITH_DAEMON = "went down with a daemon or its connection"
 NOT_IN_TIME = "not written when the connection ended"
 NOT_TAKEN = "called while too many waited for a daemon"
+LATE = "called when the process was ending"
 RUN_REFUSED = "of a run that the daemon refused"
 TOO_LARGE = "larger than the daemon takes"
 """Causes of a loss, as they are told."""

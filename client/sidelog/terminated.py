@@ -94,13 +94,15 @@ def _watch(read: int, settlers: Callable[[], list[Callable[[float], None]]]) -> 
     # From here on a SIGTERM ends the process at once. (signal.signal() is for the main thread alone.)
     ctypes.pythonapi.PyOS_setsig(signal.SIGTERM, None)
     deadline = time.monotonic() + SETTLE_S + _GRACE_S
-    # Each in a thread, so that one which cannot go on costs seconds, never for ever.
-    settling = [threading.Thread(target=settle, args=(SETTLE_S,), daemon=True) for settle in settlers()]
-    for thread in settling:
-        thread.start()
-    for thread in settling:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    os.kill(os.getpid(), signal.SIGTERM)
+    try:
+        # Each in a thread, so that one which cannot go on costs seconds, never for ever.
+        settling = [threading.Thread(target=settle, args=(SETTLE_S,), daemon=True) for settle in settlers()]
+        for thread in settling:
+            thread.start()
+        for thread in settling:
+            thread.join(max(0.0, deadline - time.monotonic()))
+    finally:  # also where no thread can be had
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _after_fork_in_child() -> None:
@@ -108,7 +110,9 @@ def _after_fork_in_child() -> None:
     global _pipe  # noqa: PLW0603
     if _pipe is None:
         return
-    signal.set_wakeup_fd(-1)
+    descriptor = signal.set_wakeup_fd(-1)
+    if descriptor != _pipe[1]:  # an event loop's, by now
+        signal.set_wakeup_fd(descriptor)
     if signal.getsignal(signal.SIGTERM) is _on_sigterm:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for fd in _pipe:

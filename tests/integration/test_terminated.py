@@ -272,3 +272,54 @@ if __name__ == "__main__":
     writer.close()
 """
     run_file(tmp_path, code, str(tmp_path / "run"))
+
+
+def test_who_goes_on_logging_is_not_waited_for(runtime_dir: Path, tmp_path: Path) -> None:
+    """What comes after the signal is not taken, so there is an end to what is to be settled."""
+    code = """
+import sidelog.terminated
+
+def train(pipe, run):
+    sidelog.terminated.SETTLE_S = 600.0
+    writer = sidelog.SummaryWriter(run)
+    step = 0
+    while True:
+        writer.add_scalar("loss", 0.5, step)
+        step += 1
+        if step == 100:
+            pipe.send(step)
+        time.sleep(0.001)
+
+if __name__ == "__main__":
+    child, _ = start(train, sys.argv[1])
+    assert terminate(child) == -signal.SIGTERM
+"""
+    run_file(tmp_path, code, str(tmp_path / "run"))
+    steps = read_run(tmp_path / "run").steps("loss")
+    assert len(steps) >= 100
+    assert steps == list(range(len(steps)))
+
+
+def test_a_thread_that_goes_on_logging_does_not_hold_up_the_end_of_a_program(runtime_dir: Path, tmp_path: Path) -> None:
+    code = """
+import threading
+
+def log_on(writer, enough):
+    step = 0
+    while True:
+        writer.add_scalar("loss", 0.5, step)
+        step += 1
+        if step == 100:
+            enough.set()
+        time.sleep(0.001)
+
+if __name__ == "__main__":
+    enough = threading.Event()
+    threading.Thread(target=log_on, args=(sidelog.SummaryWriter(sys.argv[1]), enough), daemon=True).start()
+    assert enough.wait(30)
+"""
+    said = run_file(tmp_path, code, str(tmp_path / "run"), env={"SIDELOG_EXIT_TIMEOUT": "600"})
+    steps = read_run(tmp_path / "run").steps("loss")
+    assert steps == list(range(len(steps)))
+    assert len(steps) >= 100
+    assert "called when the process was ending" in said

@@ -37,7 +37,7 @@ def test_what_is_larger_than_all_memory_makes_no_other_picture_go(
     quiet.writer.add_histogram("fc1", value, 0)
     assert quiet.outbox.picture_count == 1
     assert quiet.outbox.drops() == {"fc1": 1}
-    assert quiet.connection.said == ["'fc1' is 12 MiB and never logged: SIDELOG_OVERFLOW_MB allows 4 MiB"]
+    assert quiet.connection.said == ["'fc1' is 12 MiB and never logged: SIDELOG_ARENA_MB allows 4 MiB"]
     quiet.picture().snapshots[0].release()
 
 
