@@ -23,6 +23,7 @@ def start(work, *arguments, method="fork"):
     ours, theirs = context.Pipe()
     child = context.Process(target=work, args=(theirs, *arguments))
     child.start()
+    child.kept = ours  # a child that waits for a word must not be told of its end
     assert ours.poll(30), "the child says nothing"
     return child, ours.recv()
 
