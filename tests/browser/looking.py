@@ -36,7 +36,7 @@ const texts = root => [...root.childNodes].flatMap(node => node.nodeType === Nod
 # Both sides ran at moments of their own, and took their own time.
 _HIDE_MOMENTS = r"""
 const date = /[A-Z][a-z]{2} [A-Z][a-z]{2} \d{1,2} \d{4} \d\d:\d\d:\d\d GMT[+-]\d{4}( \([^)]*\))?/g;
-const hidden = text => text.replace(date, 'some time').replace(/\b[\d.]+ sec\b/g, 'some time');
+const hidden = text => text.replace(date, 'some time').replace(/\b[\d.]+ (ms|sec|min)\b/g, 'some time');
 for (const node of texts(document.body)) if (hidden(node.data) !== node.data) node.data = hidden(node.data);
 """
 _STILL = 3

@@ -13,6 +13,7 @@ import pytest
 from event_files import read_run
 from processes import DEADLINE_S
 
+# Many scripts begin by making and closing a writer: the daemon is up then, and a child has three seconds only.
 COMMON = """
 import multiprocessing, os, signal, sys, time, warnings
 import sidelog
@@ -26,6 +27,11 @@ def start(work, *arguments, method="fork"):
     child.kept = ours  # a child that waits for a word must not be told of its end
     assert ours.poll(30), "the child says nothing"
     return child, ours.recv()
+
+def wait_for_a_word(pipe):
+    # A signal just before a call that waits for ever is Python's to handle after that call, so for ever.
+    while not pipe.poll(0.05):
+        pass
 
 def terminate(child, within_s=30):
     child.terminate()
@@ -137,6 +143,7 @@ def work(pipe, folder):
             pipe.send(step)
 
 if __name__ == "__main__":
+    sidelog.SummaryWriter(sys.argv[1] + "/main").close()
     for number in range(3):
         child, _ = start(work, f"{sys.argv[1]}/{number}")
         assert terminate(child) == -signal.SIGTERM
@@ -160,6 +167,7 @@ def work(pipe, folder):
     util.Finalize(None, pipe.send, args=("exits",), exitpriority=11)
 
 if __name__ == "__main__":
+    sidelog.SummaryWriter(sys.argv[1] + "/main").close()
     child, _ = start(work, sys.argv[1])
     assert terminate(child) in (0, -signal.SIGTERM)
 """
@@ -178,9 +186,10 @@ def work(pipe, folder, when):
     if when == "after":
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
     pipe.send("logged")
-    pipe.recv()
+    wait_for_a_word(pipe)
 
 if __name__ == "__main__":
+    sidelog.SummaryWriter(sys.argv[1] + "/main").close()
     child, _ = start(work, *sys.argv[1:])
     assert terminate(child) == 7
 """

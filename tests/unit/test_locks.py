@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from descriptors import kept_open_below
 from sidelog_shared import locks
 from sidelog_shared.errors import WriterError
 from sidelog_shared.locks import FileLock, is_held_by_someone
@@ -20,10 +21,6 @@ from sidelog_shared.locks import FileLock, is_held_by_someone
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "lock"
-
-
-def open_descriptors() -> int:
-    return len(os.listdir("/dev/fd"))
 
 
 HOLD = """
@@ -161,13 +158,12 @@ def test_release_frees_it_although_a_child_still_has_it_open(path: Path) -> None
 
 
 def test_release_and_the_context_manager_are_idempotent(path: Path) -> None:
-    before = open_descriptors()
     with FileLock(path) as lock:
         lock.release()
         assert lock.try_acquire()
     lock.release()
     assert not lock.held
-    assert open_descriptors() == before
+    assert kept_open_below(path.parent) == []
 
 
 def test_the_holder_may_replace_its_note(path: Path) -> None:
@@ -226,13 +222,12 @@ def test_a_file_system_without_locks_is_said_so(path: Path, monkeypatch: pytest.
         raise OSError(number, os.strerror(number))
 
     path.touch()
-    before = open_descriptors()
     monkeypatch.setattr(locks.fcntl, "flock", refuse)
     with pytest.raises(WriterError, match="expected a file system with flock"):
         FileLock(path).try_acquire()
     with pytest.raises(WriterError, match=os.strerror(number)):
         is_held_by_someone(path)
-    assert open_descriptors() == before
+    assert kept_open_below(path.parent) == []
 
 
 def test_a_lock_whose_note_cannot_be_written_is_not_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

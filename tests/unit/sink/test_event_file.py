@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sink_files import Disk
 
+from descriptors import kept_open_below
 from sidelog_daemon.sink.event_file import (
     CommitError,
     GroupFile,
@@ -225,15 +226,15 @@ def test_close_brings_it_to_the_disk(file: GroupFile, monkeypatch: pytest.Monkey
 
 
 def test_a_disk_that_refuses_at_close_is_said_and_the_file_is_closed(
-    file: GroupFile, monkeypatch: pytest.MonkeyPatch
+    file: GroupFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(fd: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     file.write(b"x")
     file.commit_to_new_file(b"", b"", name_it())
-    before = len(os.listdir("/dev/fd"))
+    assert len(kept_open_below(tmp_path)) == 1
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(CommitError, match="EIO"):
         file.close()
-    assert len(os.listdir("/dev/fd")) == before - 1
+    assert kept_open_below(tmp_path) == []

@@ -25,6 +25,7 @@ from sink_files import (
     steps,
 )
 
+from descriptors import kept_open_below
 from sidelog_daemon.sink import CommitError, RunDirectory
 from sidelog_daemon.sink.event_file import framed
 from sidelog_daemon.sink.summaries import file_version_event, scalar_event, session_start_event, text_event
@@ -443,7 +444,6 @@ class TestRemoved:
     """By somebody else, while it is open."""
 
     def test_a_directory_is_made_again_with_what_comes_after(self, tmp_path: Path) -> None:
-        before = len(os.listdir("/dev/fd"))
         path = tmp_path / "parent" / "run"
         run = open_run(path)
         send(run, [1, 2])
@@ -463,7 +463,7 @@ class TestRemoved:
         (new,) = event_files(path)
         assert new.name > old
         assert starts(path) == [new.name]
-        assert len(os.listdir("/dev/fd")) == before
+        assert kept_open_below(tmp_path) == []
 
     def test_a_daemon_that_comes_later_knows_what_stood_in_it(self, tmp_path: Path) -> None:
         path = tmp_path / "run"
@@ -633,14 +633,13 @@ class TestRemoved:
 
 
 def test_close_is_idempotent_and_lets_go(tmp_path: Path) -> None:
-    before = len(os.listdir("/dev/fd"))
     run = open_run(tmp_path)
     send(run, [1])
     run.close()
     run.close()
     run.abandon()
     assert not is_held_by_someone(tmp_path / ".sidelog.lock")
-    assert len(os.listdir("/dev/fd")) == before
+    assert kept_open_below(tmp_path) == []
     with pytest.raises(WriterError, match="closed, expected an open one"):
         run.commit()
 
