@@ -138,16 +138,22 @@ class WriterHandle:
         connection = recorder.connection
         deadline_s = self._settings.exit_timeout_s if timeout_s is None else timeout_s
         until = time.monotonic() + deadline_s
+        goodbye_s = GOODBYE_S
         try:
             connection.flush(recorder.runs, everything=True, timeout_s=deadline_s, show_progress=True)
+        except SidelogError:
+            until = 0.0  # it is given up: nothing is left to wait for
+            raise
         except BaseException:
-            until = 0.0  # it is settled, given up, or Ctrl-C: nothing is left to wait for
+            goodbye_s = until = 0.0  # Ctrl-C: nobody wants to wait
             raise
         finally:
-            self._closed_statistics = connection.statistics()
             for run in recorder.runs:
                 connection.close_run(run)
-            disconnect(connection, max(GOODBYE_S, until - time.monotonic()))  # lets go of the run's folder
+            try:
+                disconnect(connection, max(goodbye_s, until - time.monotonic()))  # lets go of the run's folder
+            finally:
+                self._closed_statistics = connection.statistics()
 
     def statistics(self) -> Statistics:
         """What became of the records of this process so far; of all writers that share this writer's daemon.
