@@ -333,9 +333,12 @@ def replay(settings: Settings, left: LeftSpool, timeout_s: float) -> Statistics:
                 if connection.statistics().pending in (0, pending):
                     raise
         goodbye_s = FLUSH_TIMEOUT_S
-        return connection.statistics()
     finally:
         connection.stop(goodbye_s)
+    end = connection.statistics()
+    if end.spooled or end.pending:
+        raise TransportError(f"{end.spooled + end.pending:,} records are not known to be in the event files")
+    return end
 
 
 @contextmanager

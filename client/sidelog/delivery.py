@@ -155,6 +155,7 @@ class Delivery:
             self._runs[run.id] = run
         self._light.restore(left.entries[Lane.LIGHT])
         self._heavy.restore(left.entries[Lane.HEAVY])
+        self._outbox.go_on_from(self._heavy.last)
 
     # Connections
 

@@ -199,6 +199,10 @@ class Outbox:
         with self._lock:
             self._heavy_held_bytes -= nbytes
 
+    def go_on_from(self, heavy: int) -> None:
+        """So many heavy records were put before, by a process that is gone."""
+        self._heavy_put = heavy
+
     def free_light(self, nbytes: int) -> None:
         """A text or the like was taken off the light queue."""
         with self._lock:

@@ -29,6 +29,8 @@ _MAX_HEAD_BYTES = _BEGIN.size + 4 * MAX_FRAMES + _CRC.size
 _SCAN_BYTES = 1 << 20
 _MAX_PIECES = 512
 """Buffers in one system call (IOV_MAX is 1024 on Linux)."""
+_write_pieces = os.pwritev
+_write_piece = os.pwrite
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +129,11 @@ def _pieces(frames: Sequence[Buffer]) -> list[Buffer]:
 
 def _write_all(fd: int, at: int, pieces: list[Buffer]) -> int:
     total = sum(map(len, pieces))
-    done = os.pwritev(fd, pieces, at)
-    while done < total:  # a disk that is nearly full takes a part
-        rest = b"".join(pieces)[done:]
-        done += os.pwrite(fd, rest, at + done)
+    done = _write_pieces(fd, pieces, at)
+    if done < total:  # a disk that is nearly full takes a part
+        rest = memoryview(b"".join(pieces))
+        while done < total:
+            done += _write_piece(fd, rest[done:], at + done)
     return total
 
 
