@@ -61,6 +61,7 @@ class Outbox:
         self._fences = 0
         self._ended = False
         self._lock = threading.Lock()
+        self._heavy_room = threading.Condition(self._lock)
 
     # Calling threads
 
@@ -94,14 +95,25 @@ class Outbox:
             self.light.append(fence)
         self._wake()
 
-    def reserve_heavy(self, nbytes: int) -> bool:
-        """Make room for a heavy record; False, and counted, when there is none. ``put_heavy`` must follow."""
-        with self._lock:
-            if not self._ended and self._heavy_held_bytes + nbytes <= self._heavy_budget_bytes:
+    def reserve_heavy(self, nbytes: int, *, wait_s: float = 0.0) -> bool:
+        """Make room for a heavy record; False, and counted, when there is none. ``put_heavy`` must follow.
+
+        Args:
+            nbytes: its size.
+            wait_s: so long it may wait for room.
+        """
+        with self._heavy_room:
+            if not self._has_heavy_room(nbytes) and wait_s and nbytes <= self._heavy_budget_bytes:
+                self._wake()
+                self._heavy_room.wait_for(lambda: self._ended or self._has_heavy_room(nbytes), wait_s)
+            if not self._ended and self._has_heavy_room(nbytes):
                 self._heavy_held_bytes += nbytes
                 return True
         self._refuse()
         return False
+
+    def _has_heavy_room(self, nbytes: int) -> bool:
+        return self._heavy_held_bytes + nbytes <= self._heavy_budget_bytes
 
     def put_heavy(self, call: RecordCall) -> None:
         """Queue a heavy record for which there is room."""
@@ -196,8 +208,9 @@ class Outbox:
 
     def free_heavy(self, nbytes: int) -> None:
         """Heavy records have settled: there is room again."""
-        with self._lock:
+        with self._heavy_room:
             self._heavy_held_bytes -= nbytes
+            self._heavy_room.notify_all()
 
     def go_on_from(self, heavy: int) -> None:
         """So many heavy records were put before, by a process that is gone."""

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +46,9 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def spool_dir(tmp_path: Path) -> Iterator[Path]:
-    """Where spools are; empty again at the end unless a test says otherwise."""
-    yield tmp_path / "spool"
+def spool_dir(tmp_path: Path) -> Path:
+    """Where spools are."""
+    return tmp_path / "spool"
 
 
 @pytest.fixture

@@ -58,7 +58,8 @@ def test_what_is_appended_is_read_back(fd: int, first: list[list[bytes]], second
 
 
 @given(MESSAGES, st.data())
-def test_of_a_file_that_is_cut_every_whole_message_is_read(fd: int, messages: list[list[bytes]], data: st.DataObject) -> None:  # fmt: skip
+def test_a_file_that_is_cut(fd: int, messages: list[list[bytes]], data: st.DataObject) -> None:
+    """Every whole message is read."""
     content = record(fd, messages)
     ends = [found.end for found in recording.read(fd)]
     cut = data.draw(st.integers(len(recording.FILE_HEADER), len(content)))
