@@ -18,7 +18,7 @@ from pathlib import Path
 from sidelog import launch, ranks, terminated
 from sidelog.calls import FlushRequest, RunEnd
 from sidelog.delivery import Delivery
-from sidelog.left_spool import LeftSpool
+from sidelog.left_spool import LeftSpool, left_spools
 from sidelog.outbox import Outbox
 from sidelog.pool import SlotPool
 from sidelog.runs import RunHandle
@@ -67,6 +67,7 @@ class Connection:
         self._wakeup = Wakeup()
         self.pool = SlotPool(settings.arena_bytes)
         self._ended = False
+        self._tells_of_left_spools = left is None and not terminated.is_multiprocessings()
         self.outbox = Outbox(self._wake, pressure_bytes=settings.arena_bytes // 4, heavy_bytes=settings.heavy_bytes)
         self.snapshotter = Snapshotter(self.pool, overflow_bytes=settings.overflow_bytes)
         self.worker = _new_worker() if left is None else left.worker
@@ -242,9 +243,21 @@ class Connection:
     # The daemon
 
     def _find_endpoint(self, gives_up: Callable[[], bool]) -> str:
+        if self._tells_of_left_spools:
+            self._tells_of_left_spools = False
+            self._tell_of_left_spools()
         if self._rendezvous is None:
             return self.settings.endpoint
         return launch.find_or_start(self._rendezvous, logdir=self._logdir, gives_up=gives_up).endpoint
+
+    def _tell_of_left_spools(self) -> None:
+        """A process that was killed has no last words: the next one says what it left."""
+        left = left_spools(spool_folders())
+        if left:
+            self.say(
+                f"{len(left)} earlier processes left records that are not known to be in the event files, "
+                f"in {left[0].parent}: sidelog replay --all"
+            )
 
     def _daemon_lives(self) -> bool:
         try:

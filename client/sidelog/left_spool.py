@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sidelog.kept_records import PLACE_BYTES, Entry, Span, read_kept, scalars_bytes
 from sidelog.runs import RunHandle
-from sidelog.spool import DamagedSpool, Place, Spool
+from sidelog.spool import SUFFIX, DamagedSpool, Place, Spool
 from sidelog_shared import recording, requests
 from sidelog_shared.descriptors import close_private, open_private
 from sidelog_shared.errors import ConfigError, ProtocolError, TransportError
 from sidelog_shared.frames import Envelope, MessageKind
 from sidelog_shared.records import BufferSpec, Lane, Record, Worker
+
+_HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,29 @@ class LeftSpool:
     def count(self) -> int:
         """How many records it holds; some may stand in the event files already."""
         return sum(entry.last - entry.first + 1 for entries in self.entries.values() for entry in entries)
+
+
+def left_spools(folders: Iterable[Path]) -> list[Path]:
+    """The spools in these folders whose processes are gone, the oldest first."""
+    found: list[tuple[float, Path]] = []
+    for path in [path for folder in folders for path in folder.glob(f"*{SUFFIX}")]:
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # it is gone by now, or somebody else's
+            if not _is_in_use(path):
+                found.append((path.stat().st_mtime, path))
+    return [path for _, path in sorted(found)]
+
+
+def _is_in_use(path: Path) -> bool:
+    fd = open_private(path, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    except OSError as error:
+        return error.errno in _HELD
+    else:
+        return False
+    finally:
+        close_private(fd)
 
 
 def open_left_spool(path: Path, *, say: Callable[[str], None]) -> LeftSpool:
@@ -84,7 +110,7 @@ def _lock(fd: int, path: Path) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES):
+        if error.errno in _HELD:
             raise TransportError(
                 f"spool {path} is in use: its training still runs, or somebody replays it already"
             ) from error

@@ -9,8 +9,8 @@ from enum import IntEnum
 from pathlib import Path
 
 from sidelog.connection import replay
-from sidelog.left_spool import LeftSpool, open_left_spool
-from sidelog.settings import Settings
+from sidelog.left_spool import LeftSpool, left_spools, open_left_spool
+from sidelog.settings import Settings, spool_folders
 from sidelog_shared.errors import ConfigError, SidelogError, TransportError
 
 
@@ -25,14 +25,20 @@ class Exit(IntEnum):
 
 def main(arguments: list[str] | None = None) -> int:
     """Replay spools, one after the other; returns an exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if bool(options.file) == options.all:
+        parser.error("expected the files to replay, or --all")
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     try:
         settings = Settings.read(endpoint=options.endpoint)
     except ConfigError as error:
         print(f"sidelog replay: {error}", file=sys.stderr)
         return Exit.USAGE
-    return max(_replay(path, settings, options.timeout) for path in options.file)
+    files = left_spools(spool_folders()) if options.all else options.file
+    if not files:
+        print("sidelog replay: there is no spool")
+    return max([Exit.WRITTEN, *(_replay(path, settings, options.timeout) for path in files)])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,7 +49,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit codes: 0 all of it is written; 1 some is not, the file is kept; 2 no spool; 4 parts of the file "
         "are damaged, all else is written, and the file has a new name (FILE.damaged)",
     )
-    parser.add_argument("file", nargs="+", type=Path, metavar="FILE", help="a spool: the training's last words name it")
+    parser.add_argument("file", nargs="*", type=Path, metavar="FILE", help="a spool: the training's last words name it")
+    parser.add_argument("--all", action="store_true", help="every spool that is there and whose process is gone")
     parser.add_argument("--endpoint", default=None, metavar="ENDPOINT",
                         help="the daemon that is to write it (default: the local one)")  # fmt: skip
     parser.add_argument("--timeout", type=float, default=60.0, metavar="S",

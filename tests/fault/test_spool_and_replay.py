@@ -299,6 +299,26 @@ except sidelog.SidelogError: pass
         assert str(path) in said
         assert "Traceback" not in said
 
+    def test_of_all_that_were_left_and_the_next_training_says_that_they_are_there(
+        self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for _ in range(3):
+            self.leave_spool(1)
+        living = start_script(TRAIN + "log(range(10))\nsys.stdin.read()")
+        wait_until(lambda: len(spools(spool_dir)) == 4)
+        writer = sidelog.SummaryWriter("other")
+        told = f"3 earlier processes left records that are not known to be in the event files, in {spool_dir}"
+        wait_until(lambda: told in caplog.text)
+        start()
+        status, said = replay("--all")
+        assert status == 0, said
+        assert said.count("3 records stand in the event files") == 3
+        finish(living)
+        writer.close()
+        assert spools(spool_dir) == []
+        assert sorted(read_run(tmp_path / "run").steps("loss")) == [0, 0, 0, *range(10)]
+        assert replay("--all") == (0, "sidelog replay: there is no spool\n")
+
     def test_starts_the_local_daemon_if_there_is_none(
         self, endpoint: str, spool_dir: Path, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
