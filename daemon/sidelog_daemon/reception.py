@@ -207,9 +207,9 @@ class Reception:
 
     def _scalars(self, session: Session, request: requests.Scalars) -> list[Action]:
         columns = request.columns
-        first, last = columns.first_seq, columns.first_seq + len(columns) - 1
+        first, last = columns.first_seq, columns.last_seq
         try:
-            fresh = session.take(Lane.LIGHT, first, last)
+            fresh = session.take(Lane.LIGHT, first, last, columns.spans())
         except MalformedHeader as error:
             self._fault(session, error)
             session.reject(Lane.LIGHT, session.lanes[Lane.LIGHT].received.missing(first, last), str(error))

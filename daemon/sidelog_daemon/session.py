@@ -6,7 +6,7 @@ No I/O and no clock: messages and outcomes go in, counters and statuses come out
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -108,7 +108,7 @@ class Session:
     changed: bool = False
     faults: Counter[str] = field(default_factory=Counter)
     complaints: int = 0
-    _highest: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
+    _highest: dict[tuple[Lane, int], int] = field(default_factory=dict)
     _assemblies: dict[tuple[Lane, int], Assembly] = field(default_factory=dict)
     _dropped_tags: dict[str, int] = field(default_factory=dict)
     _troubles: list[Trouble] = field(default_factory=list)
@@ -137,21 +137,31 @@ class Session:
                 state.received.add(*hole)
                 state.settled.add(*hole)
 
-    def take(self, lane: Lane, first: int, last: int) -> list[tuple[int, int]]:
+    def take(self, lane: Lane, first: int, last: int, spans: Mapping[int, tuple[int, int]]) -> list[tuple[int, int]]:
         """Mark ``first..last`` as received; returns those that are new, as ranges.
 
+        Args:
+            lane: their lane.
+            first: the lowest number.
+            last: the highest.
+            spans: for each run the lowest and the highest number of its records.
+
         Raises:
-            MalformedHeader: the lane is reliable and a higher number was taken before. The markers know the highest
-                number alone, so a lower one that came later would count as written.
+            MalformedHeader: the lane is reliable and a higher number of the same run was taken before. The markers know
+                the highest number alone, so a lower one that came later would count as written.
         """
         state = self.lanes[lane]
         fresh = state.received.missing(first, last)
-        if fresh and lane.reliable and fresh[0][0] < self._highest[lane]:
-            raise MalformedHeader(
-                f"{lane.value} record {fresh[0][0]:,} comes after {self._highest[lane]:,}, expected the records of a "
-                "reliable lane in order"
-            )
-        self._highest[lane] = max(self._highest[lane], last)
+        if fresh and lane.reliable:
+            for run, (low, _) in spans.items():
+                highest = self._highest.get((lane, run), 0)
+                if low < highest and state.received.missing(low, min(spans[run][1], highest)):
+                    raise MalformedHeader(
+                        f"{lane.value} record {low:,} of run {run} comes after {highest:,}, expected the records of "
+                        "a run's reliable lane in order"
+                    )
+            for run, (_, high) in spans.items():
+                self._highest[lane, run] = max(self._highest.get((lane, run), 0), high)
         for hole in fresh:
             state.received.add(*hole)
         self.changed = True
@@ -173,7 +183,7 @@ class Session:
                 )
             self._assemblies[record.lane, record.seq] = Assembly.begin(record)
             return None
-        self.take(record.lane, record.seq, record.seq)
+        self._take_one(record)
         return record
 
     def take_part(self, part: Part) -> Record | None:
@@ -194,8 +204,11 @@ class Session:
             raise
         if record is not None:
             del self._assemblies[key]
-            self.take(record.lane, record.seq, record.seq)
+            self._take_one(record)
         return record
+
+    def _take_one(self, record: Record) -> None:
+        self.take(record.lane, record.seq, record.seq, {record.run: (record.seq, record.seq)})
 
     def give_up_parts(self) -> None:
         """The rest of what has begun will not come in this epoch."""

@@ -9,6 +9,7 @@ import pytest
 from delivery_rig import Memory, Rig, ends
 
 from sidelog.delivery import Phase
+from sidelog.statistics import RUN_REFUSED, Statistics
 from sidelog_shared import replies, requests
 from sidelog_shared.errors import TransportError, VersionMismatch, WriterError
 from sidelog_shared.frames import MessageKind, unpack
@@ -176,7 +177,7 @@ class TestLightRecords:
         for _ in range(20):
             rig.text(payload=bytes(MIB))
         rig.look()
-        assert 8 <= sum(kind is MessageKind.RECORD for kind in kinds(rig)) <= 9
+        assert 7 <= sum(kind is MessageKind.RECORD for kind in kinds(rig)) <= 8
         rig.settle()
         assert rig.statistics.written == 20
 
@@ -319,32 +320,93 @@ class TestRefusedRuns:
     def test_it_is_told_once_with_the_reason(self, rig: Rig) -> None:
         run = rig.open_run("/busy")
         rig.exchange()
-        assert rig.said == ["nothing of this run is written: /busy is busy"]
+        rig.pass_time(2)
+        rig.exchange()
+        assert rig.said == [
+            "nothing of this run is written for now, it is kept and tried again: /busy is busy; "
+            "SIDELOG_ENDPOINT=ipc:///other logs there"
+        ]
         problem = rig.delivery.problem_of([run])
         assert isinstance(problem, WriterError)
         assert str(problem) == "/busy is busy"
         assert rig.delivery.problem_of(rig.runs[:1]) is None
 
-    def test_its_records_are_counted_and_those_of_the_others_written(self, rig: Rig) -> None:
+    def test_its_records_are_kept_and_those_of_the_others_written(self, rig: Rig) -> None:
         rig.open_run("/busy")
         rig.exchange()
         memory = rig.picture(run=2)
         rig.scalar(1, run=2)
+        rig.clip("kept", run=2)
         rig.scalar(2, run=1)
+        rig.clip("written", run=1)
         rig.settle()
         statistics = rig.statistics
-        assert (statistics.written, statistics.rejected, statistics.lost) == (1, 1, 1)
+        assert (statistics.written, statistics.pending, statistics.rejected, statistics.lost) == (2, 2, 0, 1)
+        assert statistics.lost_causes == {RUN_REFUSED: 1}
         assert memory.end == "released"
+        assert rig.delivery.is_stuck
 
-    def test_it_is_not_asked_for_again(self, rig: Rig) -> None:
+    def test_scalars_of_one_batch_go_their_own_ways(self, rig: Rig) -> None:
+        rig.open_run("/busy")
+        for value in range(1, 9):
+            rig.scalar(value, run=1 + value % 2)  # batched before anybody knows that the run is refused
+        rig.settle()
+        assert rig.written() == [f"loss {value}" for value in (2, 4, 6, 8)]
+        rig.disk.busy.clear()
+        rig.pass_time(2)
+        rig.settle()
+        assert rig.written("/busy") == [f"loss {value}" for value in (1, 3, 5, 7)]
+        assert rig.statistics == Statistics(written=8)
+
+    def test_it_is_asked_for_again_every_second_and_all_is_written_once_it_opens(self, rig: Rig) -> None:
+        run = rig.open_run("/busy")
+        rig.exchange()
+        rig.scalar(1, run=2)
+        rig.clip("clip", run=2)
+        rig.settle()
+        rig.disk.busy.clear()
+        rig.settle()
+        assert rig.written("/busy") == []
+        rig.pass_time(1)
+        rig.settle()
+        assert rig.written("/busy") == ["loss 1"]
+        assert rig.written("/busy", Lane.HEAVY) == ["clip"]
+        assert run.refused == ""
+        assert rig.said[-1] == "/busy is written again, with what was kept for it meanwhile"
+        assert rig.statistics == Statistics(written=2)
+
+    def test_who_waits_for_another_run_does_not_wait_for_it(self, rig: Rig) -> None:
         rig.open_run("/busy")
         rig.exchange()
-        rig.connect()
+        rig.scalar(1, run=2)
+        rig.clip(run=2)
+        rig.scalar(2, run=1)
+        of_others, of_its_own = (rig.flush(everything=True, runs=frozenset([run])) for run in (1, 2))
+        rig.settle()
+        assert of_others.done.is_set()
+        assert of_its_own.done.is_set()  # and then it is told why
+        assert rig.statistics.pending == 2
+
+    def test_its_end_waits_until_it_is_written(self, rig: Rig) -> None:
+        run = rig.open_run("/busy")
+        rig.exchange()
+        rig.scalar(1, run=2)
+        rig.end_run(run)
+        rig.settle()
+        rig.disk.busy.clear()
+        rig.pass_time(2)
+        rig.settle()
+        assert rig.written("/busy") == ["loss 1"]
+        assert 2 not in rig.daemon.open_runs
+
+    def test_a_name_that_is_refused_is_not_asked_for_again(self, rig: Rig) -> None:
+        rig.open_run("../outside")
+        rig.scalar(1, run=2)
+        rig.settle()
+        rig.pass_time(2)
         rig.look()
-        rig.deliver()
-        rig.answer()
-        rig.look()
-        assert kinds(rig) == [MessageKind.OPEN_RUN]
+        assert kinds(rig) == []
+        assert (rig.statistics.rejected, rig.statistics.pending) == (1, 0)
 
 
 class TestDraining:
