@@ -94,6 +94,13 @@ def records(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         offset = end
 
 
+def framed(content: bytes) -> bytes:
+    """``content`` as a record."""
+    length = len(content).to_bytes(8, "little")
+    crcs = [_CRC.pack(masked_crc(part)) for part in (length, content)]
+    return length + crcs[0] + content + crcs[1]
+
+
 def masked_crc(data: bytes) -> int:
     """TFRecord's: CRC-32C, turned by 15 bits, plus a constant."""
     crc = crc32c.crc32c(data)
