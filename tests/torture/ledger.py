@@ -20,11 +20,12 @@ class Ledger:
         path: the file; made.
         worker: the worker's name.
         run: its run, relative to the log folder.
+        site: whose log folder that is.
     """
 
-    def __init__(self, path: Path, *, worker: str, run: str) -> None:
+    def __init__(self, path: Path, *, worker: str, run: str, site: str) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        self._write("worker", worker, run, os.getpid())
+        self._write("worker", worker, run, site, os.getpid())
 
     def before(self, kind: str, number: int) -> None:
         """A call begins."""
@@ -74,6 +75,7 @@ class Account:
     Attributes:
         worker: the worker's name.
         run: its run.
+        site: whose log folder that is in.
         pid: its process.
         attempts: in order.
         ended: how, or nothing if it did not come to say so.
@@ -83,6 +85,7 @@ class Account:
 
     worker: str
     run: str
+    site: str
     pid: int
     attempts: list[Attempt] = field(default_factory=list)
     ended: str = ""

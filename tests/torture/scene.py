@@ -57,7 +57,6 @@ class Scene:
 
     def __init__(self, *, minutes: float, workers: int) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="slt-", dir="/tmp"))
-        self.token = self.folder.name
         self.stopping = threading.Event()
         self.notes = Notes()
         self.tcp_logdir = self.folder / "tcp"
@@ -174,7 +173,7 @@ class Scene:
         environment = {
             **control.environment,
             "TORTURE_LOGDIR": str(logdir),
-            "TORTURE_TOKEN": self.token,
+            "TORTURE_SITE": name,
             "SIDELOG_RUNTIME_DIR": str(runtime),
             "SIDELOG_SPOOL_DIR": str(spool),
             "SIDELOG_EXIT_TIMEOUT": str(EXIT_TIMEOUT_S),
@@ -202,8 +201,10 @@ class Scene:
         program = (
             "import sys, sidelog\n"
             "endpoint, *runs = sys.argv[1:]\n"
+            "first = sidelog.SummaryWriter(runs[0], endpoint=endpoint or None) if runs else None\n"
             "for run in runs:\n"
             "    sidelog.SummaryWriter(run, endpoint=endpoint or None).close()\n"
+            "first and first.close()\n"
         )
         environment = {**os.environ, **site.environment}
         ran = subprocess.run([sys.executable, "-c", program, site.endpoint, *names], env=environment,

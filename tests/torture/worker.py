@@ -44,7 +44,7 @@ class Worker:
         self._run = run
         self._ledgers = ledgers
         self._pause_s = pause_s
-        self.ledger = Ledger(ledgers / f"{name}.ledger", worker=name, run=run)
+        self.ledger = Ledger(ledgers / f"{name}.ledger", worker=name, run=run, site=os.environ["TORTURE_SITE"])
         self._numbers: Counter[str] = Counter()
         self._kinds = _kinds()
         self._children = 0
@@ -93,7 +93,7 @@ def _kinds() -> Iterator[str]:
     """Ten scalars to two texts, two pictures and a clip; hyperparameters seldom: each makes a folder of its own."""
     media = 0
     while True:
-        for turn in range(10):
+        for turn in range(30):
             yield from ("scalar",) * 10
             yield from ("text", "picture", "text", "picture")
             yield content.MEDIA[media % len(content.MEDIA)]
