@@ -134,7 +134,7 @@ class Scene:
         """Remember what stands in a run that is about to be deleted."""
         for value in read_logdir(run).values:
             place = value.place
-            directory = os.path.normpath(os.path.join(os.path.relpath(run, logdir.parent), place.directory))
+            directory = os.path.normpath(os.path.join(os.path.relpath(run, logdir), place.directory))
             self.notes.deleted.add(Place(directory, place.tag, place.step))
 
     def remove(self) -> None:
