@@ -200,6 +200,28 @@ finally:
         assert_stands(tmp_path / "run", list(range(10)))
 
 
+def test_exit_waits_for_a_frozen_daemon_as_long_as_it_is_told_and_shows_it(
+    start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+) -> None:
+    sidecar = start()
+    code = """
+import os, signal
+log(range(10))
+writer.flush(pictures=True)
+os.kill(int(sys.argv[1]), signal.SIGSTOP)
+log(range(10, 20))
+"""
+    process = start_script(TRAIN + code, str(sidecar.pid), env={"SIDELOG_EXIT_TIMEOUT": "3"})
+    status, _, said = finish(process)
+    assert status == 0
+    assert "writing the last 30 records (1 of 3 s)" in said
+    assert f"30 of 60 records are not known to be in the event files; they are kept: sidelog replay {spool_dir}" in said
+    sidecar.signal(signal.SIGCONT)
+    assert replay("--all")[0] == 0
+    assert sidecar.stop() == 0
+    assert_stands(tmp_path / "run", list(range(20)))
+
+
 class TestReplay:
     def leave_spool(self, count: int = 20) -> None:
         run_script(TRAIN + f"log(range({count}))\n"
