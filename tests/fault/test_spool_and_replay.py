@@ -19,6 +19,7 @@ import sidelog
 from event_files import read_run
 from processes import DEADLINE_S, DaemonProcess, finish, run_script, start_script, wait_until
 from sidelog import Statistics
+from sidelog.delivery import Delivery
 from sidelog_shared import recording
 from sidelog_shared.errors import TransportError, WriterError
 
@@ -443,3 +444,28 @@ class TestTwoDaemons:
         monkeypatch.setenv("SIDELOG_ENDPOINT", first.endpoint)
         assert replay(the_spool(spool_dir))[0] == 0
         assert read_run(tmp_path / "run").scalars == {"first": [(0, 1.0)], "loss": [(1, 0.5)]}
+
+
+def test_a_fault_of_our_own_ends_the_connection_and_keeps_what_waits(
+    start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start()
+    writer = sidelog.SummaryWriter("run")
+    writer.add_scalar("loss", 0.0, 0)
+    writer.flush()
+
+    def fail(delivery: Delivery, now: float) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Delivery, "ask_again", fail)
+    for step in range(1, 10):
+        writer.add_scalar("loss", step, step)
+    with pytest.raises(TransportError, match="the sender thread failed: RuntimeError: a fault of ours"):
+        writer.close()
+    end = writer.statistics()
+    assert (end.written, end.spooled + end.lost, end.logged) == (1, 9, 10)
+    monkeypatch.undo()
+    assert end.spooled
+    monkeypatch.setenv("SIDELOG_SPOOL_DIR", str(spool_dir))
+    assert replay(the_spool(spool_dir), "--endpoint", writer._settings.endpoint)[0] == 0
+    assert read_run(tmp_path / "run").steps("loss") == list(range(1 + end.spooled))
