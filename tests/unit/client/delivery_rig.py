@@ -316,6 +316,7 @@ class Rig:
 
     def pass_time(self, seconds: float) -> None:
         """What the sender thread does as time passes, whether there is a daemon or not."""
+        self.delivery.collect(self.now)
         self.now += seconds
         self.delivery.collect(self.now)
         self.delivery.spill(self.now)
