@@ -165,7 +165,7 @@ class Connection:
                 raise self._too_late(now - begun)
             if show_progress and now - shown >= 1.0:
                 shown = now
-                log.warning("sidelog: writing the last %d records (%.0f s)", self.statistics().pending, now - begun)
+                self._show_progress(now - begun, timeout_s)
         problem = self._delivery.problem_of(runs)
         if problem is not None:
             raise problem
@@ -174,6 +174,11 @@ class Connection:
         refused, self._refused = self.outbox.refused - self._refused, self.outbox.refused
         if refused:
             raise TransportError(f"{refused:,} calls were not taken because too many waited for {self.where}")
+
+    def _show_progress(self, waited_s: float, deadline_s: float) -> None:
+        pending = self.statistics().pending
+        if pending:
+            log.warning("sidelog: writing the last %d records (%.0f of %.0f s)", pending, waited_s, deadline_s)
 
     def _too_late(self, waited_s: float) -> TransportError:
         pending = self.statistics().pending
@@ -198,9 +203,9 @@ class Connection:
         # Else a thread that goes on logging would keep this busy until the deadline.
         self.outbox.end()
         try:
-            self._sender.stop(deadline_s)
+            self._sender.stop(deadline_s, lambda waited_s: self._show_progress(waited_s, deadline_s))
         except KeyboardInterrupt:  # nobody wants to wait: what is not settled goes into the spool, at once
-            self._sender.stop(0.0)
+            self._sender.stop(0.0, lambda waited_s: self._show_progress(waited_s, 0.0))
             raise
         finally:
             self._end()

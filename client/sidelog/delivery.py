@@ -20,7 +20,7 @@ from sidelog.outbox import Outbox
 from sidelog.picture_lane import PictureLane
 from sidelog.runs import RunHandle
 from sidelog.spool import Spool
-from sidelog.statistics import LATE, NOT_IN_TIME, NOT_TAKEN, WITH_DAEMON, Statistics, Totals
+from sidelog.statistics import DAMAGED, LATE, NOT_IN_TIME, NOT_TAKEN, WITH_DAEMON, Statistics, Totals
 from sidelog_shared import replies, requests
 from sidelog_shared.errors import ProtocolError, SidelogError, VersionMismatch, WriterError
 from sidelog_shared.frames import unpack
@@ -469,6 +469,7 @@ class Delivery:
         dropped_here = self._outbox.drops()
         lost = self._pictures.lost.copy()
         lost[NOT_IN_TIME] += self._light.lost + self._heavy.lost
+        lost[DAMAGED] += self._light.damaged + self._heavy.damaged
         lost[NOT_TAKEN] += self._outbox.refused
         lost[LATE] += self._outbox.late
         lost[WITH_DAEMON] += self._totals[End.LOST]

@@ -29,6 +29,7 @@ class ReliableLane:
 
     Attributes:
         lost: records that were given up.
+        damaged: records that could not be read back from the spool.
         left_in_spool: those that stand there and nowhere else, once the lane was abandoned.
     """
 
@@ -50,6 +51,7 @@ class ReliableLane:
         self._spool = spool
         self._say = say
         self.lost = 0
+        self.damaged = 0
         self.left_in_spool = 0
 
     @property
@@ -164,7 +166,10 @@ class ReliableLane:
         Args:
             state: of this lane, as the current daemon knows it.
         """
-        self._settled, self._received = state.settled, state.received
+        # What an earlier daemon said stays true; this one may not know of it.
+        for first, last in state.settled.ranges():
+            self._settled.add(first, last)
+        self._received = state.received
         kept: deque[Entry] = deque()
         pending, unsent = 0, len(self._unsent)
         for entry in self._entries:
@@ -302,7 +307,7 @@ class ReliableLane:
 
     def _give_up(self, entry: Entry, error: DamagedSpool) -> None:
         count = self._unsettled(entry)
-        self.lost += count
+        self.damaged += count
         self._entries.remove(entry)
         self._forget(entry)
         self._count()

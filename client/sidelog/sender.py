@@ -41,6 +41,10 @@ NOBODY_ANSWERS_S = 5.0
 """Who has waited for so long, and there never was a connection, waits for a daemon that is not there."""
 HOPELESS_S = 0.5
 """How long a closing connection tries all the same."""
+PROGRESS_S = 1.0
+"""How often somebody who waits for the end is told that it goes on."""
+LATE_S = 5.0
+"""So much later than its deadline a connection may end: what is left is written into the spool."""
 SEND_BUDGET_S = 0.02
 """So long it sends before it looks at replies again."""
 ZERO_COPY_BYTES = 64 * KIB
@@ -123,17 +127,23 @@ class Sender:
             return False
         return min(waited_s, time.monotonic() - self._asked_since) > NOBODY_ANSWERS_S
 
-    def stop(self, deadline_s: float) -> None:
+    def stop(self, deadline_s: float, show_progress: Callable[[float], None]) -> None:
         """Settle what is left until the deadline, say goodbye, end the thread.
 
         Idempotent; the earliest deadline counts.
+
+        Args:
+            deadline_s: seconds from now.
+            show_progress: told every second how many have passed.
         """
         stop_by = time.monotonic() + deadline_s
         if self._stop_by is None or stop_by < self._stop_by:
             self._stop_after_s, self._stop_by = deadline_s, stop_by
         self._wakeup.wake()
+        begun = time.monotonic()
         # Not by join: one that Ctrl-C interrupts makes CPython 3.11 take a living thread for one that has ended.
-        self._ended.wait(deadline_s + 5.0)
+        while not self._ended.wait(PROGRESS_S) and (waited_s := time.monotonic() - begun) < deadline_s + LATE_S:
+            show_progress(waited_s)
 
     @property
     def has_ended(self) -> bool:

@@ -315,6 +315,7 @@ class Reception:
                 session.note(outcome.text)
             case RunOpened():
                 session.runs[outcome.run] = RunState.OPEN
+                session.refusals.pop(outcome.run, None)
                 if session.leaving:
                     return self._try_leave(session)
                 return [Send(session.peer, replies.Opened(outcome.run, outcome.marks).frames(session.epoch))]
@@ -327,7 +328,9 @@ class Reception:
         return self._try_leave(session) if session.leaving else []
 
     def _refuse_run(self, session: Session, run: int, code: Refusal, text: str, endpoint: str) -> Send:
-        self._complain(session, text)
+        if session.refusals.get(run) != text:  # it is asked for again every second
+            session.refusals[run] = text
+            self._complain(session, text)
         return Send(session.peer, replies.Refused(code, text, run, endpoint).frames(session.epoch))
 
     def _try_leave(self, session: Session) -> list[Action]:

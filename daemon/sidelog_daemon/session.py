@@ -82,6 +82,7 @@ class Session:
         heard_at: when its last message came.
         features: what both sides can do.
         runs: the runs it asked for, by its own ids.
+        refusals: why runs were refused, of those that are.
         lanes: how far each lane has come.
         leaving: it said goodbye, or it is dead.
         awaiting_state: it asked for a flush, and waits for what comes of it.
@@ -98,6 +99,7 @@ class Session:
     heard_at: float
     features: tuple[str, ...] = ()
     runs: dict[int, RunState] = field(default_factory=dict)
+    refusals: dict[int, str] = field(default_factory=dict)
     lanes: dict[Lane, LaneState] = field(default_factory=lambda: {lane: LaneState() for lane in Lane})
     leaving: bool = False
     alive: bool = True

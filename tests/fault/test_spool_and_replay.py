@@ -19,6 +19,7 @@ import sidelog
 from event_files import read_run
 from processes import DEADLINE_S, DaemonProcess, finish, run_script, start_script, wait_until
 from sidelog import Statistics
+from sidelog.delivery import Delivery
 from sidelog_shared import recording
 from sidelog_shared.errors import TransportError, WriterError
 
@@ -198,6 +199,28 @@ finally:
         start()
         assert replay(the_spool(spool_dir))[0] == 0
         assert_stands(tmp_path / "run", list(range(10)))
+
+
+def test_exit_waits_for_a_frozen_daemon_as_long_as_it_is_told_and_shows_it(
+    start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+) -> None:
+    sidecar = start()
+    code = """
+import os, signal
+log(range(10))
+writer.flush(pictures=True)
+os.kill(int(sys.argv[1]), signal.SIGSTOP)
+log(range(10, 20))
+"""
+    process = start_script(TRAIN + code, str(sidecar.pid), env={"SIDELOG_EXIT_TIMEOUT": "3"})
+    status, _, said = finish(process)
+    assert status == 0
+    assert "writing the last 30 records (1 of 3 s)" in said
+    assert f"30 of 60 records are not known to be in the event files; they are kept: sidelog replay {spool_dir}" in said
+    sidecar.signal(signal.SIGCONT)
+    assert replay("--all")[0] == 0
+    assert sidecar.stop() == 0
+    assert_stands(tmp_path / "run", list(range(20)))
 
 
 class TestReplay:
@@ -421,3 +444,28 @@ class TestTwoDaemons:
         monkeypatch.setenv("SIDELOG_ENDPOINT", first.endpoint)
         assert replay(the_spool(spool_dir))[0] == 0
         assert read_run(tmp_path / "run").scalars == {"first": [(0, 1.0)], "loss": [(1, 0.5)]}
+
+
+def test_a_fault_of_our_own_ends_the_connection_and_keeps_what_waits(
+    start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start()
+    writer = sidelog.SummaryWriter("run")
+    writer.add_scalar("loss", 0.0, 0)
+    writer.flush()
+
+    def fail(delivery: Delivery, now: float) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Delivery, "ask_again", fail)
+    for step in range(1, 10):
+        writer.add_scalar("loss", step, step)
+    with pytest.raises(TransportError, match="the sender thread failed: RuntimeError: a fault of ours"):
+        writer.close()
+    end = writer.statistics()
+    assert (end.written, end.spooled + end.lost, end.logged) == (1, 9, 10)
+    monkeypatch.undo()
+    assert end.spooled
+    monkeypatch.setenv("SIDELOG_SPOOL_DIR", str(spool_dir))
+    assert replay(the_spool(spool_dir), "--endpoint", writer._settings.endpoint)[0] == 0
+    assert read_run(tmp_path / "run").steps("loss") == list(range(1 + end.spooled))

@@ -205,9 +205,14 @@ class MemoryDaemon:
         else:
             self._append(record.run, record.lane, record.seq, record.tag)
 
-    def commit(self) -> None:
-        """Write what is held, as the event files would be: what a marker covers is not written twice."""
-        entries, self.entries = self.entries, []
+    def commit(self, only: str = "") -> None:
+        """Write what is held, as the event files would be: what a marker covers is not written twice.
+
+        Args:
+            only: a run directory; the others are not written.
+        """
+        entries = [entry for entry in self.entries if only in ("", entry[0])]
+        self.entries = [entry for entry in self.entries if only not in ("", entry[0])]
         for path, lane, seq, tag in entries:
             marks = self._disk.marks(path)
             if lane is Lane.PICTURE:
@@ -311,6 +316,7 @@ class Rig:
 
     def pass_time(self, seconds: float) -> None:
         """What the sender thread does as time passes, whether there is a daemon or not."""
+        self.delivery.collect(self.now)
         self.now += seconds
         self.delivery.collect(self.now)
         self.delivery.spill(self.now)
@@ -365,6 +371,10 @@ class Rig:
             self.deliver()
             self.daemon.finish()
             self.answer()
+
+    @property
+    def spool_exists(self) -> bool:
+        return self.spool is not None and self.spool.path.exists()
 
     @property
     def statistics(self) -> Statistics:

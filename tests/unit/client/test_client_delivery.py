@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import weakref
+from pathlib import Path
 
 import pytest
-from delivery_rig import Memory, Rig, ends
+from delivery_rig import HEAVY_BYTES, Memory, Rig, ends
 
+from sidelog import light_lane
 from sidelog.delivery import Phase
-from sidelog.statistics import RUN_REFUSED, Statistics
+from sidelog.statistics import DAMAGED, RUN_REFUSED, Statistics
 from sidelog_shared import replies, requests
 from sidelog_shared.errors import TransportError, VersionMismatch, WriterError
 from sidelog_shared.frames import MessageKind, unpack
@@ -644,3 +646,108 @@ def test_a_snapshot_that_is_given_back_twice_would_be_noticed() -> None:
     memory.release()
     with pytest.raises(AssertionError, match="discarded after it was released"):
         memory.discard()
+
+
+class TestSpool:
+    @pytest.fixture
+    def kept(self, tmp_path: Path) -> Rig:
+        rig = Rig(tmp_path / "spool")
+        rig.open_run("/runs/a")
+        rig.open_run("/runs/b")
+        rig.exchange()
+        return rig
+
+    def test_what_no_daemon_takes_in_time_leaves_memory_and_comes_back_from_the_disk(self, kept: Rig) -> None:
+        kept.new_daemon()
+        for value in range(1, 7):
+            kept.scalar(value, run=1 + value % 2)
+        for value in range(1, 5):
+            kept.clip(f"clip {value}", nbytes=PART_BYTES + 1)
+        kept.pass_time(1.0)
+        assert not kept.spool_exists
+        kept.pass_time(2.0)
+        assert kept.spool_exists
+        assert kept.outbox.reserve_heavy(HEAVY_BYTES)  # all of it is free
+        kept.outbox.free_heavy(HEAVY_BYTES)
+        assert kept.statistics.pending == 10
+        kept.settle()
+        assert kept.written("/runs/a") == ["loss 2", "loss 4", "loss 6"]
+        assert kept.written("/runs/b") == ["loss 1", "loss 3", "loss 5"]
+        assert kept.written("/runs/a", Lane.HEAVY) == [f"clip {value}" for value in range(1, 5)]
+        assert kept.statistics == Statistics(written=10)
+        assert not kept.spool_exists
+
+    def test_of_one_place_what_a_dead_daemon_had_settled_is_neither_sent_nor_counted_again(self, kept: Rig) -> None:
+        """One run of a batch was committed, the other one was not."""
+        kept.new_daemon()
+        for value in range(1, 7):
+            kept.scalar(value, run=1 + value % 2)
+        kept.pass_time(3.0)
+        kept.exchange()
+        kept.daemon.commit("/runs/a")
+        kept.daemon.tick()
+        kept.answer()
+        assert kept.statistics.written == 3
+        kept.new_daemon()
+        kept.settle()
+        assert kept.written("/runs/b") == ["loss 1", "loss 3", "loss 5"]
+        assert kept.statistics == Statistics(written=6)
+        assert not kept.spool_exists
+
+    def test_what_a_daemon_has_taken_is_not_spooled_while_it_lives(self, kept: Rig) -> None:
+        kept.scalar(1)
+        kept.clip()
+        kept.exchange()
+        kept.pass_time(60.0)
+        assert not kept.spool_exists
+        kept.new_daemon()
+        kept.delivery.connected()  # nobody answers
+        kept.pass_time(0.1)
+        assert kept.spool_exists
+        kept.settle()
+        assert kept.statistics == Statistics(written=2)
+
+    def test_a_run_that_is_refused_is_told_apart_from_others_that_share_its_place(self, kept: Rig) -> None:
+        kept.new_daemon()
+        kept.disk.busy = {"/runs/b"}
+        for value in range(1, 7):
+            kept.scalar(value, run=1 + value % 2)
+        kept.pass_time(3.0)
+        request = kept.flush(runs=frozenset([1]))
+        kept.settle()
+        assert request.done.is_set()
+        assert kept.written("/runs/a") == ["loss 2", "loss 4", "loss 6"]
+        kept.disk.busy.clear()
+        kept.pass_time(3.0)
+        kept.settle()
+        assert kept.written("/runs/b") == ["loss 1", "loss 3", "loss 5"]
+        assert kept.statistics == Statistics(written=6)
+        assert not kept.spool_exists
+
+    def test_what_is_damaged_there_is_lost_and_counted_and_the_rest_goes_on(self, kept: Rig) -> None:
+        kept.new_daemon()
+        kept.scalar(1, run=1)
+        kept.pass_time(3.0)
+        kept.scalar(2, run=2)
+        kept.pass_time(3.0)
+        assert kept.spool is not None
+        content = bytearray(kept.spool.path.read_bytes())
+        content[content.index(b"loss")] ^= 1
+        kept.spool.path.write_bytes(content)
+        kept.settle()
+        assert (kept.written("/runs/a"), kept.written("/runs/b")) == ([], ["loss 2"])
+        assert kept.statistics == Statistics(written=1, lost=1, lost_causes={DAMAGED: 1})
+        assert "1 records are lost: bytes" in kept.said[-1]
+        assert not kept.spool_exists
+
+    def test_memory_that_runs_short_moves_the_oldest_at_once(self, kept: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(light_lane, "MAX_HELD_BYTES", 4000)
+        kept.new_daemon()
+        for value in range(50):
+            kept.text(f"note {value}", payload=bytes(400))
+        for _ in range(10):
+            kept.pass_time(0.0)
+        assert kept.spool_exists
+        assert not kept.outbox.has_records
+        kept.settle()
+        assert kept.written("/runs/a") == [f"note {value}" for value in range(50)]
