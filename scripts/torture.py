@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Torture sidelog: workers log while daemons, workers, network and disk fail at random; then every record is looked for.
+"""Torture sidelog: workers log while daemons, workers, network and disk fail; then every record is looked for.
 
     scripts/torture.py --minutes 2 --seed 1 [--workers N] [--faults NAME,NAME] [--json FILE]
 

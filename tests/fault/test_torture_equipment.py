@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import numpy as np
 import pytest
 
 import sidelog
 from processes import DaemonProcess, wait_until
+from sidelog_shared import recording
 from torture.check import Check, Verdict
 from torture.content import LANES, Place, log, values
 from torture.faults import FAULTS
@@ -183,7 +187,7 @@ def test_a_double_of_any_kind_is_a_violation(kind: str) -> None:
 def test_an_altered_value_of_any_kind_is_a_violation(kind: str) -> None:
     attempts = one_of_each()
     found = standing([one for one in attempts if one.kind != kind])
-    others = [value for value in values(RUN, "w2", kind, 2).values()]
+    others = list(values(RUN, "w2", kind, 2).values())
     found += [Value(place, other, "file", 0) for place, other in zip(values(RUN, WORKER, kind, 1), others, strict=True)]
     verdict = judged(account(attempts), found)
     assert verdict.strangers >= 1
@@ -394,11 +398,6 @@ def test_the_proxy_meets_no_daemon(proxy: Proxy, echo: Echo) -> None:
 
 @pytest.mark.parametrize("how", ["corrupt", "truncated"])
 def test_damage_to_a_spool_says_which_records_it_hit(tmp_path: Path, how: str) -> None:
-    import os
-    import random
-
-    from sidelog_shared import recording
-
     messages = [_scalars_message(first, 3) for first in range(1, 31, 3)]
     path = tmp_path / "one.spool"
     fd = os.open(path, os.O_RDWR | os.O_CREAT)
@@ -413,8 +412,6 @@ def test_damage_to_a_spool_says_which_records_it_hit(tmp_path: Path, how: str) -
 
 
 def _scalars_message(first: int, count: int) -> list[bytes]:
-    import msgpack
-
     header = msgpack.packb({"seq": first, "count": count, "series": [[1, "loss"]]})
     steps = np.arange(count)
     return [b"SDLG\x01\x00\x04\x00\x01\x00\x00\x00", header, steps.tobytes()]

@@ -131,8 +131,8 @@ class Check:
             self.verdict.lost += 1
             how = account.ended or "no word of its end"
             self._violate(
-                f"{account.worker}, {lane} lane, {attempt.kind} {attempt.number} (number {seqs} of the lane), logged at "
-                f"{attempt.at:.3f}{'' if attempt.returned else ', did not return'}: does not stand at "
+                f"{account.worker}, {lane} lane, {attempt.kind} {attempt.number} (number {seqs} of the lane), logged "
+                f"at {attempt.at:.3f}{'' if attempt.returned else ', did not return'}: does not stand at "
                 f"{', '.join(map(_where, missing))}; the worker ended at {account.ended_at:.3f} by {how}"
             )
 

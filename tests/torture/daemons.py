@@ -152,5 +152,3 @@ def freeze(pid: int) -> None:
 def wait_for_next_second() -> None:
     """Until shortly after a second has begun: what follows happens within it."""
     time.sleep(1 - time.time() % 1)
-
-

@@ -115,7 +115,7 @@ class DiskFull(Fault):
 
     @classmethod
     def hindrance(cls, scene: Scene) -> str:
-        return "" if scene.has_small_disk else "a tmpfs cannot be mounted; the hook lets writes fail with ENOSPC instead"
+        return "" if scene.has_small_disk else "no tmpfs can be mounted: the hook lets writes fail with ENOSPC instead"
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
         if not scene.has_small_disk:
@@ -445,5 +445,3 @@ def _tail(chosen: random.Random) -> bytes:
         case "half":
             return record[: chosen.randint(1, len(record) - 1)]
     return record[:8]
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -149,8 +150,6 @@ class Fleet:
 
     def _finish(self, member: Member) -> None:
         assert member.process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):  # what it was told last did not reach it
             member.process.stdin.close()
-        except BrokenPipeError:  # what it was told last did not reach it
-            pass
         self.exit_codes[member.name] = member.process.wait(30)

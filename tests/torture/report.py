@@ -31,8 +31,8 @@ def report(outcome: Outcome, *, most_told: int) -> str:
             lines.append(f"  {name:{width}} {outcome.faults[name]:5}  {outcome.hindrances.get(name, kind.means)}")
     lines += ["", f"  {'records':10}" + "".join(f"{title:>20}" for title in COLUMNS.values())]
     totals = {name: outcome.total(name) for name in COLUMNS}
-    for kind in LANES:
-        lines.append(f"  {kind:10}" + "".join(f"{totals[name][kind]:20,}" for name in COLUMNS))
+    for lane_kind in LANES:
+        lines.append(f"  {lane_kind:10}" + "".join(f"{totals[name][lane_kind]:20,}" for name in COLUMNS))
     pictures = outcome.total("pictures")
     verdicts = outcome.verdicts.values()
     lines += [

@@ -1,4 +1,4 @@
-"""Everything that a torture needs at once: folders, daemons, the proxy, the workers; how it is set up and taken down."""
+"""Everything that a torture needs at once: folders, daemons, proxy, workers; how it is set up and taken down."""
 
 from __future__ import annotations
 
@@ -236,5 +236,3 @@ class Scene:
             if mark in environment and having in command:
                 found.append((pid, command))
         return found
-
-

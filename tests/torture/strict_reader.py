@@ -157,7 +157,7 @@ def _read_file(reading: Reading, relative: str, path: Path, data: bytes, *, is_f
                 if marker["at"] != offset:
                     fault(offset, f"the marker says that it stands at {marker['at']}")
                 if marker.get("prev") != previous:
-                    fault(offset, f"the marker says that the one before is at {marker.get('prev')}, it is at {previous}")
+                    fault(offset, f"the marker names {marker.get('prev')} as the one before, it is {previous}")
                 if previous is None and not marker["full"]:
                     fault(offset, "a file's first marker is not full")
                 previous = offset

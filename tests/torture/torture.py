@@ -234,5 +234,3 @@ def _descriptors() -> set[str]:
         if target.startswith(("socket:", "pipe:")):
             found.add(target)
     return found
-
-
