@@ -73,7 +73,7 @@ def scalars(count: int = 10) -> Account:
 
 
 def account(attempts: list[Attempt], *, ended: str = CLOSED, **told: int) -> Account:
-    statistics = {"dropped": 0, "lost": 0, "rejected": 0, "pending": 0, **told}
+    statistics = {"dropped": 0, "lost": 0, "rejected": 0, "pending": 0, "spooled": 0, **told}
     report = {"statistics": statistics, "threads": [], "error": ""}
     return Account(WORKER, RUN, "tcp", 1, attempts, ended, ENDED_AT, report)
 

@@ -70,6 +70,7 @@ class Check:
             self._found[value.place].append(value)
         self._deleted = deleted or set()
         self._damaged = damaged or {}
+        self._losses: dict[str, list[str]] = {}
         self.verdict = Verdict()
 
     def run(self) -> Verdict:
@@ -85,6 +86,7 @@ class Check:
 
     def _check_worker(self, account: Account, known: set[Place]) -> None:
         seqs = _sequence_numbers(account.attempts)
+        self._losses.clear()
         pictures: Counter[str] = Counter()
         for attempt in account.attempts:
             places = values(account.run, account.worker, attempt.kind, attempt.number)
@@ -99,6 +101,9 @@ class Check:
                 pictures["deleted"] += attempt.kind == "picture"
             elif attempt.kind != "picture":
                 self._explain(account, attempt, missing, seqs[attempt.kind, attempt.number])
+        for texts in self._losses.values():
+            more = f"; and {len(texts) - 1:,} more of this lane, the last of them {texts[-1]}" if len(texts) > 1 else ""
+            self._violate(texts[0] + more)
         self._check_pictures(account, pictures)
 
     def _stands(self, account: Account, attempt: Attempt, place: Place, value: Hashable) -> bool:
@@ -130,7 +135,7 @@ class Check:
         else:
             self.verdict.lost += 1
             how = account.ended or "no word of its end"
-            self._violate(
+            self._losses.setdefault(lane, []).append(
                 f"{account.worker}, {lane} lane, {attempt.kind} {attempt.number} (number {seqs} of the lane), logged "
                 f"at {attempt.at:.3f}{'' if attempt.returned else ', did not return'}: does not stand at "
                 f"{', '.join(map(_where, missing))}; the worker ended at {account.ended_at:.3f} by {how}"
@@ -161,7 +166,8 @@ class Check:
         for name in ("rejected", "pending"):
             if told[name]:
                 self._violate(f"{account.worker}: {told[name]} records are {name} at its end: {told}")
-        if account.report["error"]:
+        # A close() that came to its deadline says so; that is no fault where all of it is in the spool.
+        if account.report["error"] and not told["spooled"]:
             self._violate(f"{account.worker}: its end failed: {account.report['error']}")
         if account.report["threads"]:
             self._violate(f"{account.worker}: threads are left: {account.report['threads']}")

@@ -12,11 +12,16 @@ from typing import ClassVar
 
 from processes import is_gone, wait_until
 from torture.daemons import Control, freeze, wait_for_next_second
+from torture.fleet import Member
 from torture.scene import Scene
 from torture.spools import damage, spool_of
 from torture.strict_reader import end_of_last_marker, framed
 
 STOPPED_S = 5.0
+
+
+class NotDone(Exception):
+    """There was nothing to do it to; says why. It is counted apart."""
 
 
 class Fault:
@@ -38,7 +43,11 @@ class Fault:
         return ""
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
-        """Do it, wait as long as it lasts, undo it; returns what there is to say."""
+        """Do it, wait as long as it lasts, undo it; returns what there is to say.
+
+        Raises:
+            NotDone: there is nothing to do it to.
+        """
         raise NotImplementedError
 
 
@@ -61,16 +70,15 @@ class DaemonKillInFlush(Fault):
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
         said = _kill_in_flush(scene, scene.hand.control, chosen, lambda: not scene.hand.runs)
-        if not scene.hand.runs:
-            scene.hand.kill()
+        scene.hand.kill()
         if chosen.random() < 0.5:
-            # And again while it opens the folders: recovery is not whole either.
-            scene.hand.control.order(kill_at=chosen.randint(1, 6), torn=chosen.random() < 0.3)
-            if not scene.hand.runs:
-                scene.hand.start()
-            _wait(scene, lambda: not scene.hand.runs)
+            # And again while it opens the folders: recovery may be cut short as well.
+            number = chosen.randint(1, 6)
+            scene.hand.control.order(kill_at=number, torn=chosen.random() < 0.3)
+            scene.hand.start()
+            if _wait(scene, lambda: not scene.hand.runs):
+                said += f", then call {number}: {scene.hand.control.last_call()}"
             scene.hand.control.clear()
-            said += f", then {scene.hand.control.last_call()}"
         if not scene.hand.runs:
             scene.hand.kill()
             scene.hand.start()
@@ -150,14 +158,14 @@ class FolderDeleted(Fault):
     means = "the folder of a run is removed while its daemon stands still: what was in it is not asked for any more"
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
-        members = scene.fleet.members("tcp")
-        if not members:
-            return "no worker"
-        run = scene.tcp_logdir / chosen.choice(members).run
+        folders = sorted({scene.tcp_logdir / member.run for member in scene.fleet.members("tcp")})
+        begun = [run for run in folders if list(run.glob("*tfevents*"))]
+        if not begun:
+            raise NotDone("no run has an event file yet")
+        run = chosen.choice(begun)
         freeze(scene.hand.pid)
-        if run.exists():
-            scene.read_before_deletion(run, scene.tcp_logdir)
-            shutil.rmtree(run)
+        scene.read_before_deletion(run, scene.tcp_logdir)
+        shutil.rmtree(run)
         scene.hand.signal(signal.SIGCONT)
         scene.wait(1.0)
         return run.name
@@ -226,22 +234,20 @@ class SpoolCorrupt(Fault):
     def inject(self, scene: Scene, chosen: random.Random) -> str:
         scene.hand.kill()
         scene.wait(3.0)
-        member = scene.fleet.take(chosen, "tcp")
-        said = "no worker"
-        if member is not None:
+        try:
+            member = _taken(scene, chosen, "tcp")
             scene.fleet.kill(member)
-            spool = spool_of(member.site.spool, member.process.pid)
-            said = f"{member.name}: no spool"
-            if spool is not None:
-                numbers = damage(spool, self.how, chosen)
-                if numbers:
-                    scene.notes.damaged[member.name] = set(numbers)
-                    if self.how == "corrupt":
-                        scene.notes.damaged_files.add(spool)
-                said = f"{member.name}: {len(numbers)} records"
             scene.replace(member.site)
-        scene.hand.start()
-        return said
+            spool = spool_of(member.site.spool, member.process.pid)
+            numbers = [] if spool is None else damage(spool, self.how, chosen)
+            if spool is None or not numbers:
+                raise NotDone(f"{member.name} left no records in a spool")
+            scene.notes.damaged[member.name] = set(numbers)
+            if self.how == "corrupt":
+                scene.notes.damaged_files.add(spool)
+            return f"{member.name}: {len(numbers)} records"
+        finally:
+            scene.hand.start()
 
 
 class SpoolTruncated(SpoolCorrupt):
@@ -257,7 +263,8 @@ class LocalKill(Fault):
     name, target, means = "local-kill", "local", "SIGKILL; its writers start the next"
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
-        return "" if scene.local.signal(signal.SIGKILL) else "none was up"
+        os.kill(_local_pid(scene), signal.SIGKILL)
+        return ""
 
 
 class LocalKillInFlush(Fault):
@@ -265,18 +272,17 @@ class LocalKillInFlush(Fault):
     means = DaemonKillInFlush.means
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
-        pid = scene.local.pid
-        return _kill_in_flush(scene, scene.local.control, chosen, lambda: pid is None or is_gone(pid))
+        pid = _local_pid(scene)
+        return _kill_in_flush(scene, scene.local.control, chosen, lambda: is_gone(pid))
 
 
 class LocalStop(Fault):
     name, target, means = "local-stop", "local", DaemonStop.means
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
-        pid = scene.local.signal(signal.SIGSTOP)
+        pid = _local_pid(scene)
+        os.kill(pid, signal.SIGSTOP)
         scene.wait(STOPPED_S)
-        if pid is None or is_gone(pid):
-            return "none was up"
         os.kill(pid, signal.SIGCONT)
         return ""
 
@@ -285,9 +291,8 @@ class LocalTerm(Fault):
     name, target, means = "local-term", "local", "SIGTERM; its writers start the next"
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
-        pid = scene.local.signal(signal.SIGTERM)
-        if pid is None:
-            return "none was up"
+        pid = _local_pid(scene)
+        os.kill(pid, signal.SIGTERM)
         wait_until(lambda: is_gone(pid), 60, what=f"the local daemon, process {pid}, ends")
         return ""
 
@@ -296,6 +301,7 @@ class LocalReadOnly(Fault):
     name, target, means = "local-read-only", "local", ReadOnly.means
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
+        _local_pid(scene)
         return _failing(scene, scene.local.control, chosen.choice(["EROFS", "EACCES"]), 3.0)
 
 
@@ -303,8 +309,9 @@ class LocalClockBack(Fault):
     name, target, means = "local-clock-back", "local", "SIGKILL; the next one's clock is one hour behind, for 4 s"
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
+        pid = _local_pid(scene)
         scene.local.control.order(clock_shift_s=-3600)
-        scene.local.signal(signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
         scene.wait(4.0)
         scene.local.control.clear()
         scene.local.signal(signal.SIGKILL)
@@ -318,9 +325,7 @@ class WorkerKill(Fault):
     name, target, means = "worker-kill", "worker", "SIGKILL of a worker; its spool is replayed at the end"
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
-        member = scene.fleet.take(chosen)
-        if member is None:
-            return "no worker"
+        member = _taken(scene, chosen)
         scene.fleet.kill(member)
         scene.replace(member.site)
         return member.name
@@ -340,9 +345,7 @@ class WorkerExit(Fault):
     word = "exit"
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
-        member = scene.fleet.take(chosen)
-        if member is None:
-            return "no worker"
+        member = _taken(scene, chosen)
         scene.fleet.end(member, self.word)
         scene.replace(member.site)
         return member.name
@@ -363,6 +366,8 @@ class TcpCut(Fault):
     name, target, means = "tcp-cut", "network", "all connections are closed"
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
+        if not _wait(scene, lambda: scene.proxy.connections > 0):
+            raise NotDone("no connection")
         return f"{scene.proxy.cut()} connections"
 
 
@@ -394,10 +399,12 @@ class TcpDuplicate(Fault):
     means = "what a client has said is said again, byte by byte, on a connection beside its own"
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
+        if not _wait(scene, lambda: scene.proxy.connections > 0):
+            raise NotDone("no connection")
         try:
             return f"{scene.proxy.duplicate():,} bytes"
-        except OSError as error:  # no daemon just now
-            return f"no daemon ({error.strerror or error})"
+        except OSError as error:
+            raise NotDone(f"no daemon just now ({error})") from None
 
 
 def _subclasses(kind: type[Fault]) -> list[type[Fault]]:
@@ -424,7 +431,26 @@ def _kill_in_flush(scene: Scene, control: Control, chosen: random.Random, is_dea
     control.order(kill_at=number, torn=chosen.random() < 0.4)
     came = _wait(scene, is_dead)
     control.clear()
-    return f"call {number}: {control.last_call()}" if came else f"call {number} did not come"
+    if not came:
+        raise NotDone(f"call {number} did not come")
+    return f"call {number}: {control.last_call()}"
+
+
+def _taken(scene: Scene, chosen: random.Random, site: str = "") -> Member:
+    member = scene.fleet.take(chosen, site)
+    if member is None:
+        raise NotDone("no worker")
+    return member
+
+
+def _local_pid(scene: Scene) -> int:
+    """The local daemon; waited for, as its writers may just be starting it."""
+    if not _wait(scene, lambda: scene.local.pid is not None):
+        raise NotDone("no local daemon came up")
+    pid = scene.local.pid
+    if pid is None:
+        raise NotDone("the local daemon has gone by itself")
+    return pid
 
 
 def _failing(scene: Scene, control: Control, code: str, seconds: float) -> str:

@@ -29,6 +29,9 @@ def report(outcome: Outcome, *, most_told: int) -> str:
     for name, kind in FAULTS.items():
         if outcome.faults[name]:
             lines.append(f"  {name:{width}} {outcome.faults[name]:5}  {outcome.hindrances.get(name, kind.means)}")
+    idle = sum(not one.done for one in outcome.injected)
+    if idle:
+        lines.append(f"  {idle} more had nothing to be done to (--json FILE says why)")
     lines += ["", f"  {'records':10}" + "".join(f"{title:>20}" for title in COLUMNS.values())]
     totals = {name: outcome.total(name) for name in COLUMNS}
     for lane_kind in LANES:

@@ -15,7 +15,7 @@ from typing import Any
 
 from torture import tensorboard_readers
 from torture.check import Check, Verdict
-from torture.faults import FAULTS
+from torture.faults import FAULTS, NotDone
 from torture.fleet import Site
 from torture.ledger import KILLED, Account, read_ledger
 from torture.plan import Planned, plan
@@ -25,12 +25,13 @@ from torture.strict_reader import Reading, read_logdir
 
 @dataclass
 class Injected:
-    """A fault that was done."""
+    """A fault that was done, or had nothing to be done to."""
 
     planned: Planned
     begun_s: float
     lasted_s: float
     said: str
+    done: bool
 
 
 @dataclass
@@ -61,7 +62,8 @@ class Outcome:
 
     @property
     def faults(self) -> Counter[str]:
-        return Counter(one.planned.fault for one in self.injected)
+        """How many were done, by name."""
+        return Counter(one.planned.fault for one in self.injected if one.done)
 
     def total(self, name: str) -> Counter[str]:
         """A counter of all verdicts together."""
@@ -73,7 +75,13 @@ class Outcome:
     def to_map(self) -> dict[str, Any]:
         verdicts = {site: vars(verdict) for site, verdict in self.verdicts.items()}
         injected = [
-            {**asdict(one.planned), "begun_s": one.begun_s, "lasted_s": one.lasted_s, "said": one.said}
+            {
+                **asdict(one.planned),
+                "begun_s": one.begun_s,
+                "lasted_s": one.lasted_s,
+                "said": one.said,
+                "done": one.done,
+            }
             for one in self.injected
         ]
         return {**vars(self), "faults": self.faults, "verdicts": verdicts, "injected": injected}
@@ -162,13 +170,17 @@ class Torture:
                 return
             begun = self._now()
             self._doing[planned.target] = planned.fault
+            done = True
             try:
                 said = FAULTS[planned.fault]().inject(scene, random.Random(planned.seed))
+            except NotDone as error:
+                said, done = str(error), False
             except Exception:
                 scene.notes.violations.append(f"{planned.fault} at {begun:.1f} s failed: {traceback.format_exc()}")
                 said = "failed"
             with self._lock:
-                self.outcome.injected.append(Injected(planned, round(begun, 2), round(self._now() - begun, 2), said))
+                lasted_s = round(self._now() - begun, 2)
+                self.outcome.injected.append(Injected(planned, round(begun, 2), lasted_s, said, done))
             self._doing[planned.target] = ""
 
     def _now(self) -> float:
