@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from torture.content import LANES, Place, values
@@ -12,6 +12,10 @@ from torture.strict_reader import Value
 
 LAST_S = 2.0
 """What a worker that is killed, or ended by ``os._exit``, may lose."""
+TOGETHER_S = 4.0
+"""A daemon that died so shortly before such a worker died together with it: the worker had not noticed yet."""
+TAKEN_S = 3.0
+"""How old a record may be that a daemon has taken and not yet written."""
 
 
 @dataclass
@@ -23,6 +27,7 @@ class Verdict:
         stands: of those, how many stand once, with their value.
         last_seconds: reliable records of a killed worker's last seconds that do not stand, by kind.
         os_exit: the same, of workers that were ended by ``os._exit``.
+        together: records that a daemon had taken and not written when it was killed, and soon after it their worker.
         deleted: records that stood in a folder when it was deleted.
         damaged: records in damaged messages of a spool.
         lost: reliable records that should stand and do not.
@@ -37,6 +42,7 @@ class Verdict:
     stands: Counter[str] = field(default_factory=Counter)
     last_seconds: Counter[str] = field(default_factory=Counter)
     os_exit: Counter[str] = field(default_factory=Counter)
+    together: Counter[str] = field(default_factory=Counter)
     deleted: Counter[str] = field(default_factory=Counter)
     damaged: Counter[str] = field(default_factory=Counter)
     lost: int = 0
@@ -54,6 +60,7 @@ class Check:
         found: all values below its log folder.
         deleted: what stood in folders that were deleted.
         damaged: worker -> (lane, sequence number) in damaged messages of its spool.
+        deaths: when daemons of the site were killed, seconds since the epoch.
     """
 
     def __init__(
@@ -63,6 +70,7 @@ class Check:
         *,
         deleted: set[Place] | None = None,
         damaged: dict[str, set[tuple[str, int]]] | None = None,
+        deaths: Sequence[float] = (),
     ) -> None:
         self._accounts = list(accounts)
         self._found: defaultdict[Place, list[Value]] = defaultdict(list)
@@ -70,6 +78,7 @@ class Check:
             self._found[value.place].append(value)
         self._deleted = deleted or set()
         self._damaged = damaged or {}
+        self._deaths = deaths
         self._losses: dict[str, list[str]] = {}
         self.verdict = Verdict()
 
@@ -132,6 +141,8 @@ class Check:
             self.verdict.last_seconds[attempt.kind] += 1
         elif account.ended == OS_EXIT and is_late:
             self.verdict.os_exit[attempt.kind] += 1
+        elif account.ended in (KILLED, OS_EXIT) and self._died_with_a_daemon(account, attempt):
+            self.verdict.together[attempt.kind] += 1
         else:
             self.verdict.lost += 1
             how = account.ended or "no word of its end"
@@ -140,6 +151,12 @@ class Check:
                 f"at {attempt.at:.3f}{'' if attempt.returned else ', did not return'}: does not stand at "
                 f"{', '.join(map(_where, missing))}; the worker ended at {account.ended_at:.3f} by {how}"
             )
+
+    def _died_with_a_daemon(self, account: Account, attempt: Attempt) -> bool:
+        return any(
+            account.ended_at - TOGETHER_S <= death <= account.ended_at and death - TAKEN_S <= attempt.at <= death
+            for death in self._deaths
+        )
 
     def _check_pictures(self, account: Account, pictures: Counter[str]) -> None:
         logged = sum(attempt.kind == "picture" for attempt in account.attempts)

@@ -63,6 +63,8 @@ class HandDaemon:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
         self._process: DaemonProcess | None = None
+        self.deaths: list[float] = []
+        """When it was killed, or was found killed, seconds since the epoch."""
         self.exit_codes: list[int] = []
 
     @property
@@ -89,6 +91,7 @@ class HandDaemon:
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
+        self.deaths.append(time.time())
 
     def wait(self, deadline_s: float) -> int:
         assert self._process is not None
@@ -111,6 +114,8 @@ class LocalDaemon:
     def __init__(self, folder: Path, runtime: Path) -> None:
         self.control = Control(folder / "local.control")
         self._rendezvous = Rendezvous(runtime / "sidelog")
+        self.deaths: list[float] = []
+        """When one was killed, seconds since the epoch."""
 
     @property
     def pid(self) -> int | None:
@@ -120,17 +125,18 @@ class LocalDaemon:
             return None
         return ready.pid
 
-    def signal(self, number: int) -> int | None:
-        """Returns whom it was sent to."""
+    def kill(self) -> None:
+        """SIGKILL for the one that is up, if there is one."""
         pid = self.pid
         if pid is not None:
-            os.kill(pid, number)
-        return pid
+            os.kill(pid, signal.SIGKILL)
+            self.deaths.append(time.time())
 
     def stop(self) -> None:
         """SIGTERM, and wait until it is gone."""
-        pid = self.signal(signal.SIGTERM)
+        pid = self.pid
         if pid is not None:
+            os.kill(pid, signal.SIGTERM)
             wait_until(lambda: is_gone(pid), 60, what=f"the local daemon, process {pid}, ends")
         wait_until(lambda: not is_held_by_someone(self._rendezvous.lock_file), 60, what="the local daemon's lock")
 

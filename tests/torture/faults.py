@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import struct
+import time
 from typing import ClassVar
 
 from processes import is_gone, wait_until
@@ -69,20 +70,22 @@ class DaemonKillInFlush(Fault):
     means = "SIGKILL before the n-th system call below the event files, or after half a write"
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
-        said = _kill_in_flush(scene, scene.hand.control, chosen, lambda: not scene.hand.runs)
-        scene.hand.kill()
-        if chosen.random() < 0.5:
-            # And again while it opens the folders: recovery may be cut short as well.
-            number = chosen.randint(1, 6)
-            scene.hand.control.order(kill_at=number, torn=chosen.random() < 0.3)
-            scene.hand.start()
-            if _wait(scene, lambda: not scene.hand.runs):
-                said += f", then call {number}: {scene.hand.control.last_call()}"
+        try:
+            said = _kill_in_flush(scene, scene.hand.control, chosen, lambda: not scene.hand.runs)
+            if chosen.random() < 0.5:
+                # And again while it opens the folders: recovery may be cut short as well.
+                number = chosen.randint(1, 6)
+                scene.hand.control.order(kill_at=number, torn=chosen.random() < 0.3)
+                scene.hand.kill()
+                scene.hand.start()
+                if _wait(scene, lambda: not scene.hand.runs):
+                    said += f", then call {number}: {scene.hand.control.last_call()}"
+            return said
+        finally:
             scene.hand.control.clear()
-        if not scene.hand.runs:
-            scene.hand.kill()
-            scene.hand.start()
-        return said
+            if not scene.hand.runs:
+                scene.hand.kill()
+                scene.hand.start()
 
 
 class DaemonStop(Fault):
@@ -263,7 +266,8 @@ class LocalKill(Fault):
     name, target, means = "local-kill", "local", "SIGKILL; its writers start the next"
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
-        os.kill(_local_pid(scene), signal.SIGKILL)
+        _local_pid(scene)
+        scene.local.kill()
         return ""
 
 
@@ -273,7 +277,9 @@ class LocalKillInFlush(Fault):
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
         pid = _local_pid(scene)
-        return _kill_in_flush(scene, scene.local.control, chosen, lambda: is_gone(pid))
+        said = _kill_in_flush(scene, scene.local.control, chosen, lambda: is_gone(pid))
+        scene.local.deaths.append(time.time())
+        return said
 
 
 class LocalStop(Fault):
@@ -309,12 +315,12 @@ class LocalClockBack(Fault):
     name, target, means = "local-clock-back", "local", "SIGKILL; the next one's clock is one hour behind, for 4 s"
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
-        pid = _local_pid(scene)
+        _local_pid(scene)
         scene.local.control.order(clock_shift_s=-3600)
-        os.kill(pid, signal.SIGKILL)
+        scene.local.kill()
         scene.wait(4.0)
         scene.local.control.clear()
-        scene.local.signal(signal.SIGKILL)
+        scene.local.kill()
         return ""
 
 

@@ -11,6 +11,7 @@ COLUMNS = {
     "stands": "stand once",
     "last_seconds": "killed: last 2 s",
     "os_exit": "os._exit: last 2 s",
+    "together": "killed with daemon",
     "deleted": "folder deleted",
     "damaged": "spool damaged",
 }

@@ -210,7 +210,13 @@ class Torture:
             self.outcome.files += reading.files
             self.outcome.bytes += reading.bytes
             deleted = scene.notes.deleted if site is scene.tcp else set()
-            check = Check(accounts[site.name], reading.values, deleted=deleted, damaged=scene.notes.damaged)
+            check = Check(
+                accounts[site.name],
+                reading.values,
+                deleted=deleted,
+                damaged=scene.notes.damaged,
+                deaths=(scene.hand if site is scene.tcp else scene.local).deaths,
+            )
             verdict = self.outcome.verdicts[site.name] = check.run()
             self.outcome.violations += [f"{site.name}: {text}" for text in [*reading.faults, *verdict.violations]]
             self._ask_tensorboard(site, reading)
