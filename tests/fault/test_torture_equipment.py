@@ -253,6 +253,13 @@ def test_what_a_daemon_had_taken_may_be_missing_where_its_worker_died_soon_after
     assert (verdict.together, verdict.lost) == (({"scalar": 1}, 0) if may_be_missing else ({}, 1))
 
 
+def test_a_daemon_that_could_not_write_may_have_held_what_is_older() -> None:
+    attempts = [Attempt("scalar", 1, ENDED_AT - age, returned=True) for age in (11.5, 12.5)]
+    outages = [(ENDED_AT - 9, ENDED_AT - 4), (ENDED_AT - 100, ENDED_AT - 50)]
+    verdict = judged(account(attempts, ended=KILLED), [], deaths=[ENDED_AT - 1], outages=outages)
+    assert (verdict.together, verdict.lost) == ({"scalar": 1}, 1)
+
+
 def test_a_ledger_outlives_its_worker(tmp_path: Path) -> None:
     path = tmp_path / "w1.ledger"
     ledger = Ledger(path, worker=WORKER, run=RUN, site="tcp")

@@ -15,7 +15,7 @@ LAST_S = 2.0
 TOGETHER_S = 4.0
 """A daemon that died so shortly before such a worker died together with it: the worker had not noticed yet."""
 TAKEN_S = 3.0
-"""How old a record may be that a daemon has taken and not yet written."""
+"""How old a record may be that a daemon has taken and not yet written; more by as long as it could not write."""
 
 
 @dataclass
@@ -61,6 +61,7 @@ class Check:
         deleted: what stood in folders that were deleted.
         damaged: worker -> (lane, sequence number) in damaged messages of its spool.
         deaths: when daemons of the site were killed, seconds since the epoch.
+        outages: from when to when they could not write: frozen, or their disk refused.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Check:
         deleted: set[Place] | None = None,
         damaged: dict[str, set[tuple[str, int]]] | None = None,
         deaths: Sequence[float] = (),
+        outages: Sequence[tuple[float, float]] = (),
     ) -> None:
         self._accounts = list(accounts)
         self._found: defaultdict[Place, list[Value]] = defaultdict(list)
@@ -79,6 +81,7 @@ class Check:
         self._deleted = deleted or set()
         self._damaged = damaged or {}
         self._deaths = deaths
+        self._outages = outages
         self._losses: dict[str, list[str]] = {}
         self.verdict = Verdict()
 
@@ -154,9 +157,18 @@ class Check:
 
     def _died_with_a_daemon(self, account: Account, attempt: Attempt) -> bool:
         return any(
-            account.ended_at - TOGETHER_S <= death <= account.ended_at and death - TAKEN_S <= attempt.at <= death
+            account.ended_at - TOGETHER_S <= death <= account.ended_at
+            and self._oldest_taken(death) <= attempt.at <= death
             for death in self._deaths
         )
+
+    def _oldest_taken(self, death: float) -> float:
+        """When the oldest record was logged that a daemon may have held unwritten at its death."""
+        oldest = death - TAKEN_S
+        for begin, end in sorted(self._outages, reverse=True):
+            if begin <= death and end >= oldest:
+                oldest = min(oldest, begin - TAKEN_S)
+        return oldest
 
     def _check_pictures(self, account: Account, pictures: Counter[str]) -> None:
         logged = sum(attempt.kind == "picture" for attempt in account.attempts)
