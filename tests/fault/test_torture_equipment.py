@@ -208,6 +208,11 @@ def test_what_nobody_logged_is_a_violation() -> None:
     assert verdict.violations == ["run, tag w9/scalar, step 1: stands and was never logged: file offset 7"]
 
 
+def test_the_daemons_word_on_what_is_missing_is_no_stranger() -> None:
+    note = Value(Place(f"{RUN}/sidelog", "sidelog/dropped/text_summary", 0), ("text", "a table"), "file", 0)
+    assert judged(account([]), [note]).violations == []
+
+
 @pytest.mark.parametrize(("told", "is_right"), [({}, False), ({"dropped": 1}, True), ({"lost": 1}, True),
                                                 ({"dropped": 1, "lost": 1}, False)])  # fmt: skip
 def test_pictures_must_add_up(told: dict[str, int], is_right: bool) -> None:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from torture.content import LANES, Place, values
+from torture.content import LANES, Place, is_note, values
 from torture.ledger import CLOSED, EXIT, KILLED, OS_EXIT, Account, Attempt
 from torture.strict_reader import Value
 
@@ -91,7 +91,7 @@ class Check:
         for account in self._accounts:
             self._check_worker(account, known)
         for place, standing in self._found.items():
-            if place not in known:
+            if place not in known and not is_note(place):
                 self.verdict.strangers += len(standing)
                 self._violate(f"{_where(place)}: stands and was never logged: {_files(standing)}")
         return self.verdict

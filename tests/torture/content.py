@@ -96,6 +96,11 @@ def values(run: str, worker: str, kind: str, number: int) -> dict[Place, Hashabl
             raise ValueError(f"kind is {kind!r}, expected one of {', '.join(LANES)}")
 
 
+def is_note(place: Place) -> bool:
+    """Whether it is the daemon's own word on what a run does not hold, which nobody logged (docs/protocol.md)."""
+    return place.directory.rpartition("/")[2] == "sidelog" and place.tag == "sidelog/dropped/text_summary"
+
+
 def decoded(value: Any) -> Hashable:
     """What a ``Summary.Value`` holds, in the form of :func:`values`."""
     match value.WhichOneof("value"):
