@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,8 @@ from sidelog_daemon.actions import (
     WriteRecord,
     WriteScalars,
 )
+from sidelog_daemon.heartbeats import Heartbeats
+from sidelog_daemon.held_run import HeldRun
 from sidelog_daemon.kinds import Content, make_content
 from sidelog_daemon.sink import RunDirectory, summaries
 from sidelog_shared.errors import RunBusy, SidelogError, WriterError
@@ -65,37 +67,6 @@ class _Stop:
 Command = OpenRun | CloseRun | WriteScalars | WriteRecord | WriteRendered | Commit | _Stop
 
 
-@dataclass(slots=True, eq=False)
-class _Run:
-    """An open run directory, who uses it, and what stands in its unwritten group."""
-
-    directory: RunDirectory
-    path: Path
-    users: set[tuple[str, int]] = field(default_factory=set)
-    unsettled: dict[tuple[str, Lane], IntervalSet] = field(default_factory=dict)
-    since: float | None = None
-    touched: float = 0.0
-    failing: bool = False
-    retry_at: float = 0.0
-    notes: _Run | None = None
-    notes_of: set[_Run] = field(default_factory=set)
-    told_of_notes: set[str] = field(default_factory=set)
-    told_of_removal: bool = False
-    closers: list[CloseRun] = field(default_factory=list)
-
-    @property
-    def in_use(self) -> bool:
-        """By a worker, or by the run whose notes it holds; it may be both."""
-        return bool(self.users or self.notes_of)
-
-    @property
-    def workers(self) -> set[str]:
-        """Whom it concerns when it cannot be written."""
-        waiting = {closer.worker for closer in self.closers} | {worker for worker, _ in self.unsettled}
-        waiting |= {worker for worker, _ in self.users}
-        return waiting.union(*(run.workers for run in self.notes_of))
-
-
 class EventWriter:
     """Owns every run directory of the daemon.
 
@@ -110,9 +81,10 @@ class EventWriter:
         self._max_directories = max_directories
         self._report = report
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._runs: dict[Path, _Run] = {}
-        self._handles: dict[tuple[str, int], _Run] = {}
+        self._runs: dict[Path, HeldRun] = {}
+        self._handles: dict[tuple[str, int], HeldRun] = {}
         self._thread = threading.Thread(target=self._main, name="sidelog-writer", daemon=True)
+        self._heartbeats = Heartbeats()
         self._unwritten = False
         self.failure: BaseException | None = None
 
@@ -140,12 +112,14 @@ class EventWriter:
                 try:
                     command = self._commands.get(timeout=self._wait_s(time.monotonic()))
                 except queue.Empty:
-                    self._commit_due(time.monotonic())
-                    continue
-                if isinstance(command, _Stop):
-                    break
-                self._execute(command)
-                self._commit_due(time.monotonic())
+                    pass
+                else:
+                    if isinstance(command, _Stop):
+                        break
+                    self._execute(command)
+                now = time.monotonic()
+                self._heartbeats.beat((run.directory for run in self._runs.values()), now)
+                self._commit_due(now)
             while self._runs:
                 self._close(next(iter(self._runs.values())))
         except BaseException as error:
@@ -158,6 +132,9 @@ class EventWriter:
             for run in self._runs.values()
             if run.since is not None
         ]
+        beat_at = self._heartbeats.due_at
+        if beat_at is not None:
+            due.append(beat_at - now)
         return max(0.0, min(due)) if due else None
 
     def _execute(self, command: Command) -> None:
@@ -191,9 +168,12 @@ class EventWriter:
         run.directory.begin(command.wall_time)
         if run.since is None:
             run.since = run.touched = time.monotonic()
+        told = self._heartbeats.opened(run.directory, command.worker, time.monotonic())
+        if told:
+            self._report(Noted(command.worker, told))
         self._report(RunOpened(*handle, run.directory.written(command.worker)))
 
-    def _run_at(self, given: str | Path) -> _Run:
+    def _run_at(self, given: str | Path) -> HeldRun:
         """The open run of a directory; opened if it is not, by whatever name.
 
         Raises:
@@ -207,7 +187,7 @@ class EventWriter:
                     f"run directory {path} cannot be opened: this daemon has {len(self._runs):,} open, expected at "
                     f"most {self._max_directories:,}, for the system's limit of open files (ulimit -n)"
                 )
-            run = self._runs[path] = _Run(RunDirectory.open(path, owner_note=self._owner_note), path)
+            run = self._runs[path] = HeldRun(RunDirectory.open(path, owner_note=self._owner_note), path)
         return run
 
     def _leave(self, command: CloseRun) -> None:
@@ -276,7 +256,7 @@ class EventWriter:
         if content.recipe:
             self._note(run, worker, record, content.recipe)
 
-    def _note(self, run: _Run, worker: str, record: Record, recipe: str) -> None:
+    def _note(self, run: HeldRun, worker: str, record: Record, recipe: str) -> None:
         """Write how a tag's pictures are made, once per tag, into the sub-run ``sidelog``."""
         try:
             if run.notes is None:
@@ -291,7 +271,7 @@ class EventWriter:
                 run.told_of_notes.add(worker)
                 self._report(Noted(worker, f"how its pictures are made is not written: {error}"))
 
-    def _hold(self, run: _Run, worker: str, lane: Lane, ranges: list[tuple[int, int]]) -> None:
+    def _hold(self, run: HeldRun, worker: str, lane: Lane, ranges: list[tuple[int, int]]) -> None:
         held = run.unsettled.setdefault((worker, lane), IntervalSet())
         for first, last in ranges:
             held.add(first, last)
@@ -312,7 +292,7 @@ class EventWriter:
             if run.since is not None and not (run.failing and now < run.retry_at):
                 self._commit(run, now)
 
-    def _commit(self, run: _Run, now: float) -> None:
+    def _commit(self, run: HeldRun, now: float) -> None:
         for closer in run.closers:
             if closer.forget:
                 run.directory.forget(closer.worker)
@@ -339,7 +319,7 @@ class EventWriter:
         if run.closers:
             self._finish(run)
 
-    def _tell_of_removal(self, run: _Run) -> None:
+    def _tell_of_removal(self, run: HeldRun) -> None:
         """Say once that a folder was removed and made again, whichever of the runs in it is the first to find out."""
         if not run.directory.removal_found:
             return
@@ -361,7 +341,7 @@ class EventWriter:
         for worker in sorted(set().union(*(one.workers for one in gone))):
             self._report(Noted(worker, text))
 
-    def _finish(self, run: _Run) -> None:
+    def _finish(self, run: HeldRun) -> None:
         """Everything of those who leave is on disk: close the directory after the last of them."""
         closers, run.closers = run.closers, []
         if not run.in_use:
@@ -369,7 +349,7 @@ class EventWriter:
         for closer in closers:
             self._report(RunClosed(closer.worker, closer.run))
 
-    def _close(self, run: _Run) -> None:
+    def _close(self, run: HeldRun) -> None:
         """Let go of a directory. Its last group is on disk, or could not be written until the very end."""
         try:
             run.directory.close()
