@@ -37,6 +37,7 @@ from sidelog_daemon.heartbeats import Heartbeats
 from sidelog_daemon.held_run import HeldRun
 from sidelog_daemon.kinds import Content, make_content
 from sidelog_daemon.sink import RunDirectory, summaries
+from sidelog_daemon.sink.step_order import StepBack, told
 from sidelog_shared.errors import RunBusy, SidelogError, WriterError
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MIB, STEP_NEXT
@@ -226,6 +227,12 @@ class EventWriter:
                     columns.values[fresh].tolist(),
                 )
                 run.directory.append_many(command.worker, Lane.LIGHT.value, seqs[known:], events)
+                order = run.directory.steps
+                self._tell_of_steps(
+                    run,
+                    command.worker,
+                    order.see_scalars(columns.series, columns.index[fresh].tolist(), columns.steps[fresh].tolist()),
+                )
                 self._hold(run, command.worker, Lane.LIGHT, _ranges(seqs))
 
     def _write_record(self, command: WriteRecord) -> None:
@@ -252,6 +259,7 @@ class EventWriter:
                 step = directory.next_step(record.kind.name.lower(), record.tag)
                 events = tuple(summaries.with_step(event, step) for event in events)
             directory.append(worker, lane, record.seq, events, content.projector)
+            self._tell_of_steps(run, worker, directory.steps.see(record))
         self._hold(run, worker, record.lane, [(record.seq, record.seq)])
         if content.recipe:
             self._note(run, worker, record, content.recipe)
@@ -270,6 +278,10 @@ class EventWriter:
             if worker not in run.told_of_notes:
                 run.told_of_notes.add(worker)
                 self._report(Noted(worker, f"how its pictures are made is not written: {error}"))
+
+    def _tell_of_steps(self, run: HeldRun, worker: str, news: list[StepBack]) -> None:
+        if news:
+            self._report(Noted(worker, told(news, str(run.path))))
 
     def _hold(self, run: HeldRun, worker: str, lane: Lane, ranges: list[tuple[int, int]]) -> None:
         held = run.unsettled.setdefault((worker, lane), IntervalSet())

@@ -185,7 +185,9 @@ def test_of_many_threads_that_take_over_at_once_one_gets_it(path: Path) -> None:
         silence(path, max(int(name.rpartition("-")[2]) for name in files(path)), 2 * STALE_S)
         rivals = [LeaseFile(path) for _ in range(8)]
         start = threading.Barrier(len(rivals))
-        threads = [threading.Thread(target=lambda one=one, start=start: (start.wait(), one.try_acquire())) for one in rivals]
+        threads = [
+            threading.Thread(target=lambda one=one, start=start: (start.wait(), one.try_acquire())) for one in rivals
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -25,6 +25,7 @@ from sidelog_daemon.sink.event_file import (
 )
 from sidelog_daemon.sink.projector import ProjectorEntry, ProjectorFiles
 from sidelog_daemon.sink.recovery import Recovery
+from sidelog_daemon.sink.step_order import StepOrder
 from sidelog_daemon.sink.summaries import file_version_event, session_start_event
 from sidelog_daemon.sink.taking import WrittenMeanwhile, recovered, take
 from sidelog_shared.errors import WriterError
@@ -50,6 +51,7 @@ class RunDirectory:
     Attributes:
         path: the directory.
         recovery: what an earlier daemon had left, and what of it was cut off.
+        steps: which steps did not grow.
         removal_found: the directory or its event file was found removed. Whoever tells the user of it, once a commit
             has made it again, sets it back.
     """
@@ -69,6 +71,7 @@ class RunDirectory:
         self.recovery = recovery
         self._lock = lock
         self._owner_note = owner_note
+        self.steps = StepOrder()
         self._table = recovery.table
         self._clock = clock
         self._max_file_bytes = max_file_bytes
