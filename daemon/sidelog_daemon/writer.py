@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from sidelog_daemon.actions import (
     CloseRun,
@@ -36,12 +35,14 @@ from sidelog_daemon.actions import (
 from sidelog_daemon.heartbeats import Heartbeats
 from sidelog_daemon.held_run import HeldRun
 from sidelog_daemon.kinds import Content, make_content
+from sidelog_daemon.missing_note import MISSING_TAG, missing_key, missing_table
+from sidelog_daemon.scalar_rows import as_ranges, counted_steps
 from sidelog_daemon.sink import RunDirectory, summaries
 from sidelog_daemon.sink.step_order import StepBack, told
 from sidelog_shared.errors import RunBusy, SidelogError, WriterError
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MIB, STEP_NEXT
-from sidelog_shared.records import End, Lane, Record, Refusal, ScalarColumns
+from sidelog_shared.records import End, Lane, Record, Refusal
 
 log = logging.getLogger(__name__)
 
@@ -196,6 +197,8 @@ class EventWriter:
         if run is None:
             self._report(RunClosed(command.worker, command.run))
             return
+        if command.missing:
+            self._note_missing(run, command)
         run.users.discard((command.worker, command.run))
         run.closers.append(command)
         self._commit(run, time.monotonic())
@@ -215,14 +218,14 @@ class EventWriter:
                 run = runs[place]
                 seqs = (columns.first_seq + rows).tolist()
                 if run is None:
-                    self._report(Settled(command.worker, Lane.LIGHT, tuple(_ranges(seqs)), End.REJECTED))
+                    self._report(Settled(command.worker, Lane.LIGHT, tuple(as_ranges(seqs)), End.REJECTED))
                     continue
                 known = run.directory.count_known(command.worker, Lane.LIGHT.value, seqs)
                 fresh = rows[known:]
                 events = summaries.scalar_events(
                     columns.series,
                     columns.index[fresh].tolist(),
-                    _steps(run.directory, columns, fresh),
+                    counted_steps(run.directory, columns, fresh),
                     columns.wall_times[fresh].tolist(),
                     columns.values[fresh].tolist(),
                 )
@@ -233,7 +236,7 @@ class EventWriter:
                     command.worker,
                     order.see_scalars(columns.series, columns.index[fresh].tolist(), columns.steps[fresh].tolist()),
                 )
-                self._hold(run, command.worker, Lane.LIGHT, _ranges(seqs))
+                self._hold(run, command.worker, Lane.LIGHT, as_ranges(seqs))
 
     def _write_record(self, command: WriteRecord) -> None:
         try:
@@ -266,18 +269,38 @@ class EventWriter:
 
     def _note(self, run: HeldRun, worker: str, record: Record, recipe: str) -> None:
         """Write how a tag's pictures are made, once per tag, into the sub-run ``sidelog``."""
+        event = summaries.text_event(record.tag, recipe, 0, record.wall_time)
         try:
-            if run.notes is None:
-                run.notes = self._run_at(run.path / "sidelog")
-                run.notes.notes_of.add(run)
-            notes = run.notes
-            event = summaries.text_event(record.tag, recipe, 0, record.wall_time)
-            if notes.directory.note(record.tag, [event]) and notes.since is None:
-                notes.since = notes.touched = time.monotonic()
+            self._note_in(self._notes_of(run), record.tag, event)
         except WriterError as error:
             if worker not in run.told_of_notes:
                 run.told_of_notes.add(worker)
                 self._report(Noted(worker, f"how its pictures are made is not written: {error}"))
+
+    def _note_missing(self, run: HeldRun, command: CloseRun) -> None:
+        """Write what of a worker's pictures the run does not hold, once per close, into the sub-run ``sidelog``."""
+        try:
+            notes = self._notes_of(run)
+            step = notes.directory.next_step("text", MISSING_TAG)
+            event = summaries.text_event(MISSING_TAG, missing_table(command), step, time.time())
+            self._note_in(notes, missing_key(command), event)
+        except WriterError as error:
+            log.error("%s: which of its pictures %s has not is not written: %s", command.label, run.path, error)
+
+    def _notes_of(self, run: HeldRun) -> HeldRun:
+        """The sub-run ``sidelog`` of a run.
+
+        Raises:
+            RunBusy, WriterError: it cannot be opened.
+        """
+        if run.notes is None:
+            run.notes = self._run_at(run.path / "sidelog")
+            run.notes.notes_of.add(run)
+        return run.notes
+
+    def _note_in(self, notes: HeldRun, key: str, event: bytes) -> None:
+        if notes.directory.note(key, [event]) and notes.since is None:
+            notes.since = notes.touched = time.monotonic()
 
     def _tell_of_steps(self, run: HeldRun, worker: str, news: list[StepBack]) -> None:
         if news:
@@ -377,26 +400,3 @@ class EventWriter:
             notes.notes_of.discard(run)
             if not notes.in_use and not notes.closers and notes.path in self._runs:
                 self._close(notes)
-
-
-SCALARS = "scalars"
-"""The kind under which the steps of all scalars are counted."""
-
-
-def _steps(directory: RunDirectory, columns: ScalarColumns, rows: npt.NDArray[np.intp]) -> list[int]:
-    """The steps of ``rows``, the next ones counted; each row is appended right after."""
-    steps = columns.steps[rows]
-    counted = np.flatnonzero(steps == STEP_NEXT)
-    for row in counted.tolist():
-        steps[row] = directory.next_step(SCALARS, columns.series[columns.index[rows[row]]].tag)
-    listed: list[int] = steps.tolist()
-    return listed
-
-
-def _ranges(seqs: list[int]) -> list[tuple[int, int]]:
-    """Ascending numbers as closed ranges."""
-    array = np.array(seqs)
-    breaks = np.flatnonzero(np.diff(array) != 1)
-    starts = array[np.concatenate([[0], breaks + 1])]
-    stops = array[np.concatenate([breaks, [len(array) - 1]])]
-    return list(zip(starts.tolist(), stops.tolist(), strict=True))
