@@ -169,6 +169,8 @@ class LeaseFile:
         try:
             if max(self._numbers(), default=0) != self._number:
                 return False
+            # A client of a network file system may know an old listing, but opening a file asks the server: whoever
+            # took over has removed this one.
             found = self._read(self._number)
         except OSError:  # nobody can tell whether it is, and then it must not be relied upon
             return False
@@ -205,7 +207,8 @@ class LeaseFile:
         if number is None:
             return False
         self._number, self._holder = number, holder
-        self._remove_older()
+        with contextlib.suppress(OSError):  # what is left lying does no harm: the next holder tries again
+            self._remove_older()
         return True
 
     def heartbeat(self) -> bool:
@@ -328,9 +331,15 @@ class LeaseFile:
         return [int(end) for end in ends if end.isascii() and end.isdigit()]
 
     def _remove_older(self) -> None:
+        """Earlier leases, and drafts of those who died over them. Not the drafts of those who are at it just now."""
         for number in self._numbers():
             if number < self._number:
                 _remove(self._file(number))
+        now = self._file(self._number).stat().st_mtime
+        for draft in self.path.parent.glob(f"{self.path.name}.*.tmp"):
+            with contextlib.suppress(FileNotFoundError):
+                if now - draft.stat().st_mtime > STALE_S:
+                    _remove(draft)
 
 
 def take_directory(path: Path, note: bytes = b"") -> tuple[DirectoryLock, bool]:

@@ -215,6 +215,17 @@ def test_of_many_processes_that_take_over_at_once_one_gets_it(path: Path) -> Non
             rival.communicate()
 
 
+def test_drafts_of_those_who_died_over_them_are_removed(path: Path) -> None:
+    old, new = (path.with_name(f"{path.name}.{letter * 16}.tmp") for letter in "ab")
+    for draft in (old, new):
+        draft.touch()
+    os.utime(old, (1.0, 1.0))
+    lease = LeaseFile(path)
+    assert lease.try_acquire()
+    assert files(path) == [".sidelog.lease-1", new.name]
+    lease.release()
+
+
 def test_works_without_hard_links(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(1, os.strerror(1))
