@@ -25,6 +25,7 @@ from sidelog_shared import replies, requests
 from sidelog_shared.errors import ProtocolError, SidelogError, VersionMismatch, WriterError
 from sidelog_shared.frames import unpack
 from sidelog_shared.limits import MIB
+from sidelog_shared.missing import PRESSURE, Missing, listed
 from sidelog_shared.records import Buffer, End, Lane, Refusal, Worker
 
 
@@ -123,7 +124,14 @@ class Delivery:
             if self._spool is not None:
                 self._spool.forget(end.run)
             if not end.run.refused:
-                self._urgent.append(requests.CloseRun(end.run.id).frames(self.epoch))
+                self._urgent.append(requests.CloseRun(end.run.id, self._missing_in({end.run.id})).frames(self.epoch))
+
+    def _missing_in(self, runs: set[int]) -> tuple[Missing, ...]:
+        """What of the pictures of these runs never reached a daemon that lives."""
+        counts = {key: count for key, count in self._pictures.lost_in_runs.items() if key[0] in runs}
+        dropped = self._outbox.drops_in_runs()
+        counts.update({(run, tag, PRESSURE): count for (run, tag), count in dropped.items() if run in runs})
+        return listed(counts)
 
     def _open(self, run: RunHandle) -> None:
         if not run.is_hopeless:
@@ -189,7 +197,7 @@ class Delivery:
     def leave(self) -> None:
         """Say goodbye; GOODBYE answers it once every run is closed."""
         self.phase = Phase.LEAVING
-        self._urgent.append(requests.Bye().frames(self.epoch))
+        self._urgent.append(requests.Bye(self._missing_in(set(self._runs))).frames(self.epoch))
 
     # Replies
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from sidelog_shared.missing import Missing
 from sidelog_shared.records import Buffer, End, Lane, Record, Refusal, RunMarks, ScalarColumns
 
 Ranges = tuple[tuple[int, int], ...]
@@ -37,11 +38,15 @@ class CloseRun:
 
     Attributes:
         forget: the worker said goodbye with nothing outstanding, so it may leave the markers.
+        label: what people call the worker; for them alone.
+        missing: what of its pictures the run does not hold.
     """
 
     worker: str
     run: int
     forget: bool
+    label: str = field(default="", compare=False)
+    missing: tuple[Missing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

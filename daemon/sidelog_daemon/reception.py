@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from sidelog_daemon.actions import (
     Action,
-    CloseRun,
     Commit,
     Dropped,
     Noted,
@@ -134,6 +133,7 @@ class Reception:
             case requests.OpenRun():
                 return self._open_run(session, request)
             case requests.CloseRun():
+                session.hear_missing(request.missing)
                 return self._close_run(session, request.run)
             case requests.Scalars():
                 return self._scalars(session, request)
@@ -152,6 +152,7 @@ class Reception:
                 return [self._state(session, now)]
             case requests.Bye():
                 session.leaving = True
+                session.hear_missing(request.missing)
                 session.awaiting_state, session.hastened_at = True, now
                 return [Commit(), *self._try_leave(session)]
 
@@ -202,8 +203,7 @@ class Reception:
     def _close_run(self, session: Session, run: int) -> list[Action]:
         if session.runs.get(run) is not RunState.OPEN:
             return []
-        session.runs[run] = RunState.CLOSING
-        return [CloseRun(session.worker.id, run, forget=False)]
+        return [session.close_of(run, forget=False)]
 
     def _scalars(self, session: Session, request: requests.Scalars) -> list[Action]:
         columns = request.columns
@@ -338,10 +338,9 @@ class Reception:
         if not session.settled or RunState.OPENING in session.runs.values():
             return []
         actions: list[Action] = []
-        for run, state in session.runs.items():
+        for run, state in list(session.runs.items()):
             if state is RunState.OPEN:
-                session.runs[run] = RunState.CLOSING
-                actions.append(CloseRun(session.worker.id, run, forget=session.alive))
+                actions.append(session.close_of(run, forget=session.alive))
         if session.runs:
             return actions
         del self._sessions[session.worker.id]

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from sidelog_daemon.actions import CloseRun
 from sidelog_shared.errors import LimitExceeded, MalformedHeader
+from sidelog_shared.missing import PRESSURE_IN_DAEMON, Missing, listed
 from sidelog_shared.records import Buffer, End, Lane, LaneState, Record, Worker
 from sidelog_shared.replies import Status, Trouble
 from sidelog_shared.requests import Hello, Part
@@ -115,6 +117,8 @@ class Session:
     _dropped_tags: dict[str, int] = field(default_factory=dict)
     _troubles: list[Trouble] = field(default_factory=list)
     _trouble_count: int = 0
+    _missing: Counter[tuple[int, str, str]] = field(default_factory=Counter)
+    _told_missing: dict[int, tuple[Missing, ...]] = field(default_factory=dict)
 
     @property
     def settled(self) -> bool:
@@ -228,7 +232,22 @@ class Session:
     def drop(self, record: Record) -> None:
         """Settle a picture that was dropped under pressure."""
         self._dropped_tags[record.tag] = self._dropped_tags.get(record.tag, 0) + 1
+        self._missing[record.run, record.tag, PRESSURE_IN_DAEMON] += 1
         self.settle(record.lane, [(record.seq, record.seq)], End.DROPPED)
+
+    def hear_missing(self, missing: tuple[Missing, ...]) -> None:
+        """What the worker says of pictures that did not come; its newest word on a run counts."""
+        for run in {one.run for one in missing}:
+            self._told_missing[run] = tuple(one for one in missing if one.run == run)
+
+    def close_of(self, run: int, *, forget: bool) -> CloseRun:
+        """Let go of an open run, and say what of its pictures it does not hold."""
+        self.runs[run] = RunState.CLOSING
+        here = listed({key: count for key, count in self._missing.items() if key[0] == run})
+        for key in [key for key in self._missing if key[0] == run]:
+            del self._missing[key]
+        told = self._told_missing.pop(run, ())
+        return CloseRun(self.worker.id, run, forget, self.worker.label, (*told, *here))
 
     def reject(self, lane: Lane, ranges: Iterable[tuple[int, int]], why: str) -> None:
         """Settle records that cannot be written, and remember why."""

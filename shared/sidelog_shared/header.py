@@ -63,6 +63,9 @@ class HeaderReader:
             raise self._wrong(name, f"a list of at most {max_length} items")
         return value
 
+    def optional_items(self, name: str, max_length: int) -> list[object]:
+        return [] if self._fields.get(name) is None else self.items(name, max_length)
+
     def reader(self, name: str) -> HeaderReader:
         return HeaderReader(f"{self._path}.{name}", self._fields.get(name))
 

@@ -10,6 +10,7 @@ from sidelog_shared.errors import LimitExceeded, MalformedHeader
 from sidelog_shared.frames import MINOR, Envelope, MessageKind, pack
 from sidelog_shared.header import HeaderReader
 from sidelog_shared.limits import MAX_RUN_NAME_BYTES
+from sidelog_shared.missing import Missing, from_header, to_header
 from sidelog_shared.record_messages import Part, RecordMessage, Scalars, part_messages, read_position
 from sidelog_shared.records import Buffer, Lane, Worker
 
@@ -111,17 +112,23 @@ class OpenRun:
 
 @dataclass(frozen=True, slots=True)
 class CloseRun:
-    """This worker logs nothing more into a run; nothing answers."""
+    """This worker logs nothing more into a run; nothing answers.
+
+    Attributes:
+        missing: what of its pictures were dropped or lost before a daemon had them.
+    """
 
     kind: ClassVar = MessageKind.CLOSE_RUN
     run: int
+    missing: tuple[Missing, ...] = ()
 
     def frames(self, epoch: int) -> list[Buffer]:
-        return pack(self.kind, epoch, {"run": self.run})
+        return pack(self.kind, epoch, {"run": self.run, **to_header(self.missing)})
 
     @classmethod
     def read(cls, envelope: Envelope) -> CloseRun:
-        return cls(HeaderReader("CLOSE_RUN", envelope.header).integer("run", 0, _UINT31))
+        reader = HeaderReader("CLOSE_RUN", envelope.header)
+        return cls(reader.integer("run", 0, _UINT31), from_header(reader))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,16 +161,21 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Bye:
-    """The worker logs nothing more; answered by GOODBYE once everything is settled and its runs are closed."""
+    """The worker logs nothing more; answered by GOODBYE once everything is settled and its runs are closed.
+
+    Attributes:
+        missing: as in :class:`CloseRun`, of the runs that are still open.
+    """
 
     kind: ClassVar = MessageKind.BYE
+    missing: tuple[Missing, ...] = ()
 
     def frames(self, epoch: int) -> list[Buffer]:
-        return pack(self.kind, epoch, {})
+        return pack(self.kind, epoch, to_header(self.missing))
 
     @classmethod
     def read(cls, envelope: Envelope) -> Bye:
-        return cls()
+        return cls(from_header(HeaderReader("BYE", envelope.header)))
 
 
 def read_run(envelope: Envelope) -> int:

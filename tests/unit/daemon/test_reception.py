@@ -26,6 +26,7 @@ from sidelog_daemon.reception import COMPLAINTS_LOGGED, DEAD_AFTER_S, SILENT_AFT
 from sidelog_shared import replies, requests
 from sidelog_shared.frames import MessageKind, pack, unpack
 from sidelog_shared.limits import MIB, Limits
+from sidelog_shared.missing import PRESSURE_IN_DAEMON, Missing
 from sidelog_shared.records import LANES, End, Kind, Lane, Refusal, RunMarks
 
 LOGDIR = Path("/logdir")
@@ -435,6 +436,36 @@ class TestState:
         client.tick(10.06)
         assert client.wanted(Commit) == []
         assert client.reception.next_tick_s(10.1) == 0.5
+
+
+class TestWhatIsMissing:
+    def test_is_told_to_the_writer_when_a_run_is_closed(self, client: Client) -> None:
+        for seq in (1, 2, 3):
+            client.send(picture(seq))
+        client.report(Dropped(client.id, picture(1)))
+        client.report(Dropped(client.id, picture(2)))
+        client.settle(Lane.PICTURE, 3)
+        told = (Missing(1, "map", "too large", 4),)
+        client.say(requests.CloseRun(1, told))
+        here = Missing(1, "map", PRESSURE_IN_DAEMON, 2)
+        assert client.wanted(CloseRun) == [CloseRun(client.id, 1, forget=False, missing=(*told, here))]
+
+    def test_is_told_of_each_run_at_the_end_and_once(self, client: Client) -> None:
+        client.say(requests.OpenRun(2, "/runs/b"))
+        client.report(RunOpened(client.id, 2, RunMarks()))
+        told = (Missing(1, "map", "too large", 4), Missing(2, "act", "too large", 1))
+        client.say(requests.CloseRun(2, told[1:]))
+        assert client.wanted(CloseRun) == [CloseRun(client.id, 2, forget=False, missing=told[1:])]
+        client.report(RunClosed(client.id, 2))
+        client.say(requests.Bye(told[:1]))
+        assert client.wanted(CloseRun) == [CloseRun(client.id, 1, forget=True, missing=told[:1])]
+
+    def test_of_a_worker_that_died_is_what_was_dropped_here(self, client: Client) -> None:
+        client.send(picture(1))
+        client.report(Dropped(client.id, picture(1)))
+        client.tick(1e6)
+        missing = (Missing(1, "map", PRESSURE_IN_DAEMON, 1),)
+        assert client.wanted(CloseRun) == [CloseRun(client.id, 1, forget=False, missing=missing)]
 
 
 class TestGoodbye:

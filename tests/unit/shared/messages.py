@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sidelog_shared import dtypes, replies, requests
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MIB, STEP_MAX, STEP_MIN, Limits
+from sidelog_shared.missing import Missing
 from sidelog_shared.records import (
     BufferSpec,
     End,
@@ -107,13 +108,14 @@ parts = st.builds(
     offset=st.integers(0, UINT63),
     data=st.binary(max_size=40),
 )
+missing = st.lists(st.builds(Missing, runs, texts, texts, st.integers(1, UINT63)), max_size=5).map(tuple)
 simple_requests = (
     hellos
     | st.builds(requests.OpenRun, runs, texts, st.none() | st.floats(allow_nan=False, allow_infinity=False))
-    | st.builds(requests.CloseRun, runs)
+    | st.builds(requests.CloseRun, runs, missing)
     | st.builds(requests.Flush)
     | st.builds(requests.Heartbeat)
-    | st.builds(requests.Bye)
+    | st.builds(requests.Bye, missing)
     | parts
     | records()
 )
