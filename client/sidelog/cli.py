@@ -9,6 +9,7 @@ import sys
 USAGE = """usage: sidelog COMMAND ...
 
   daemon   run the sidecar by hand         sidelog daemon --logdir runs [--bind tcp://127.0.0.1:5557] [--tensorboard]
+  status   how things stand                sidelog status [--json] [--watch [S]] [--endpoint E]
   bench    measure what logging costs      sidelog bench [--step-ms 50] [--json FILE] [--device cuda]
 
 `sidelog COMMAND --help` says more. Training scripts need neither: sidelog.SummaryWriter("runs/exp1") starts the
@@ -25,6 +26,10 @@ def main() -> int:
         from sidelog.bench.cli import main as bench
 
         return bench(arguments)
+    if command == "status":
+        from sidelog.status import main as status
+
+        return status(arguments)
     if command == "--version":
         from importlib.metadata import version
 

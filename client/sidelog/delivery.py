@@ -6,18 +6,21 @@ called (``collect``), and sends what ``peek`` gives until there is nothing or th
 
 from __future__ import annotations
 
-from collections import deque
+import sys
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from enum import Enum
 
 from sidelog.calls import Fence, FlushRequest, RunEnd
 from sidelog.heavy_lane import HeavyLane
+from sidelog.lag import Lag
 from sidelog.light_lane import LightLane
 from sidelog.outbox import Outbox
 from sidelog.picture_lane import PictureLane
 from sidelog.runs import RunHandle
 from sidelog.statistics import LATE, NOT_IN_TIME, NOT_TAKEN, WITH_DAEMON, Statistics, Totals
 from sidelog_shared import replies, requests
+from sidelog_shared.client_view import Backlog, ClientView, most
 from sidelog_shared.errors import ProtocolError, SidelogError, VersionMismatch, WriterError
 from sidelog_shared.frames import unpack
 from sidelog_shared.limits import MIB
@@ -45,6 +48,10 @@ class Phase(Enum):
     GONE = "gone"
 
 
+VIEW_S = 1.0
+"""How often a daemon is told how things stand here."""
+CALL_BYTES = 200
+"""About what a call takes that waits in the outbox, a scalar's as well as the fields of another's."""
 _OTHER = {Lane.HEAVY: Lane.PICTURE, Lane.PICTURE: Lane.HEAVY}
 _CONNECTED = (Phase.OPENING, Phase.LIVE, Phase.DRAINING, Phase.LEAVING)
 
@@ -87,6 +94,10 @@ class Delivery:
         self._turn = Lane.PICTURE
         self._flushes: list[FlushRequest] = []
         self._ends: list[RunEnd] = []
+        self._lag = Lag()
+        self._lag_s = 0.0
+        self._view: ClientView | None = None
+        self._viewed_at = float("-inf")
 
     # Runs
 
@@ -122,6 +133,7 @@ class Delivery:
         """A new connection: a new epoch begins with HELLO."""
         self.epoch += 1
         self.phase = Phase.GREETING
+        self._view = None
         self._urgent.clear()
         self._give_up_begun()
         self._unanswered.clear()
@@ -138,9 +150,19 @@ class Delivery:
         }
         self._urgent.append(requests.Hello(self._worker, next_seq=next_seq).frames(self.epoch))
 
-    def heartbeat(self) -> None:
+    def heartbeat(self, now: float) -> None:
         if self.phase in _CONNECTED:
-            self._urgent.append(requests.Heartbeat().frames(self.epoch))
+            self._urgent.append(requests.Heartbeat(self.view(now)).frames(self.epoch))
+
+    def tell_view(self, now: float) -> None:
+        """Say how things stand here, once a second at most and if it has changed; a heartbeat says it anyway."""
+        if self._lag.is_due(now):
+            self._look_at_lag(now)
+        if self.phase is not Phase.LIVE or now - self._viewed_at < VIEW_S or self._urgent:
+            return
+        before, view = self._view, self.view(now)
+        if view != before:
+            self._urgent.append(requests.Heartbeat(view).frames(self.epoch))
 
     def disconnected(self) -> None:
         self.phase = Phase.AWAY
@@ -371,13 +393,52 @@ class Delivery:
         """Whether any picture was dropped so far."""
         return bool(self._totals[End.DROPPED] or self._outbox.dropped)
 
-    def statistics(self) -> Statistics:
-        dropped_here = self._outbox.drops()
+    def view(self, now: float) -> ClientView:
+        """How things stand here, for whoever asks the daemon."""
+        self._look_at_lag(now)
+        outbox, light, heavy, pictures = self._outbox, self._light, self._heavy, self._pictures
+        dropped = outbox.drops()
+        waiting = outbox.light_count
+        self._viewed_at = now
+        self._view = ClientView(
+            lanes={
+                Lane.LIGHT: Backlog(waiting + light.pending, waiting * CALL_BYTES + light.held_bytes),
+                Lane.HEAVY: Backlog(outbox.heavy_count + heavy.pending, outbox.heavy_bytes),
+                Lane.PICTURE: Backlog(
+                    outbox.picture_count + pictures.under_way, outbox.picture_bytes + pictures.held_bytes
+                ),
+            },
+            dropped=sum(dropped.values()),
+            dropped_tags=most(dropped),
+            lost=self._lost(),
+            lag_s=self._lag_s,
+        )
+        return self._view
+
+    def _look_at_lag(self, now: float) -> None:
+        outbox, light, heavy = self._outbox, self._light, self._heavy
+        oldest = self._pictures.first_unsettled_ordinal
+        self._lag_s = self._lag.look(
+            now,
+            called=(light.last + outbox.light_count, heavy.last + outbox.heavy_count, outbox.pictures_called),
+            settled=(
+                light.settled_through,
+                heavy.settled_through,
+                sys.maxsize if oldest is None else oldest - 1,  # ordinals of those that were dropped are used again
+            ),
+        )
+
+    def _lost(self) -> Counter[str]:
         lost = self._pictures.lost.copy()
         lost[NOT_IN_TIME] += self._light.lost + self._heavy.lost
         lost[NOT_TAKEN] += self._outbox.refused
         lost[LATE] += self._outbox.late
         lost[WITH_DAEMON] += self._totals[End.LOST]
+        return +lost
+
+    def statistics(self) -> Statistics:
+        dropped_here = self._outbox.drops()
+        lost = self._lost()
         return Statistics(
             written=self._totals[End.WRITTEN],
             rejected=self._totals[End.REJECTED],
@@ -385,5 +446,5 @@ class Delivery:
             lost=sum(lost.values()),
             pending=self.pending,
             dropped_tags=dict(self._totals.dropped_tags + dropped_here),
-            lost_causes=dict(+lost),
+            lost_causes=dict(lost),
         )

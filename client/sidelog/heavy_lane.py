@@ -54,6 +54,11 @@ class HeavyLane:
         return sum(kept.seq not in self._settled for kept in self._kept)
 
     @property
+    def last(self) -> int:
+        """The highest sequence number given so far."""
+        return self._last
+
+    @property
     def settled_through(self) -> int:
         return self._kept[0].seq - 1 if self._kept else self._last
 

@@ -69,6 +69,11 @@ class LightLane:
         return self._batches[0].first - 1 if self._batches else self._last
 
     @property
+    def held_bytes(self) -> int:
+        """About what the numbered records take that have not settled."""
+        return self._held_bytes
+
+    @property
     def pending(self) -> int:
         """Numbered records that have not settled."""
         return self._pending

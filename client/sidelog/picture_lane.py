@@ -68,6 +68,11 @@ class PictureLane:
         return len(self._flights)
 
     @property
+    def held_bytes(self) -> int:
+        """Snapshots that were sent and that the daemon has not taken over."""
+        return sum(one.spec.nbytes for flight in self._flights.values() for one in flight.snapshots)
+
+    @property
     def first_unsettled_ordinal(self) -> int | None:
         """Of the oldest picture that was called and has not settled; None when there is none."""
         ordinals = [flight.ordinal for flight in self._flights.values()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from sidelog_shared.errors import ConfigError
 from sidelog_shared.limits import MIB
@@ -54,6 +55,16 @@ class Settings:
             heavy_bytes=int(_number("SIDELOG_HEAVY_MB", 512, 1, 65536) * MIB),
             exit_timeout_s=_number("SIDELOG_EXIT_TIMEOUT", 30, 0, 86400),
         )
+
+
+def spool_folder() -> Path:
+    """Where records are kept that no daemon takes: ``SIDELOG_SPOOL_DIR``, else ``sidelog`` in the user's state folder."""
+    given = os.environ.get("SIDELOG_SPOOL_DIR")
+    if given:
+        return Path(given).absolute()
+    state = os.environ.get("XDG_STATE_HOME", "")
+    # The XDG specification has relative paths ignored.
+    return (Path(state) if state.startswith("/") else Path.home() / ".local" / "state") / "sidelog"
 
 
 def check_endpoint(endpoint: object) -> str:

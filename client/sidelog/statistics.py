@@ -29,6 +29,7 @@ class Statistics:
         dropped: pictures dropped under pressure, here or in the daemon; CUDA tensors of a graph that was being
             captured.
         lost: records that no event file holds for another reason, see ``lost_causes``.
+        spooled: records that are left in the spool file.
         pending: records under way.
         dropped_tags: those dropped, by tag.
         lost_causes: those lost, by cause.
@@ -38,13 +39,14 @@ class Statistics:
     rejected: int = 0
     dropped: int = 0
     lost: int = 0
+    spooled: int = 0
     pending: int = 0
     dropped_tags: Mapping[str, int] = field(default_factory=dict)
     lost_causes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def logged(self) -> int:
-        return self.written + self.rejected + self.dropped + self.lost + self.pending
+        return self.written + self.rejected + self.dropped + self.lost + self.spooled + self.pending
 
 
 class Totals:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sidelog_shared.records import Buffer, End, Lane, Record, Refusal, RunMarks, ScalarColumns
 
@@ -134,8 +134,15 @@ class RunRefused:
 
 @dataclass(frozen=True, slots=True)
 class RunClosed:
+    """A worker's run is closed.
+
+    Attributes:
+        written: how many of its records this daemon wrote into it.
+    """
+
     worker: str
     run: int
+    written: int = field(default=0, compare=False)
 
 
 Outcome = Settled | Dropped | Rejected | Noted | RunOpened | RunRefused | RunClosed

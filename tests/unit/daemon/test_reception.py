@@ -24,7 +24,7 @@ from sidelog_daemon.actions import (
 )
 from sidelog_daemon.reception import COMPLAINTS_LOGGED, DEAD_AFTER_S, SILENT_AFTER_S, Reception
 from sidelog_shared import replies, requests
-from sidelog_shared.frames import MessageKind, pack, unpack
+from sidelog_shared.frames import MINOR, MessageKind, pack, unpack
 from sidelog_shared.limits import MIB, Limits
 from sidelog_shared.records import LANES, End, Kind, Lane, Refusal, RunMarks
 
@@ -102,7 +102,7 @@ class TestHello:
         (refused,) = client.frames([prefix[:4] + b"\x02" + prefix[5:], *hello[1:]])
         assert isinstance(refused, replies.Refused)
         assert (refused.code, refused.run) == (Refusal.VERSION, None)
-        assert refused.text == "this daemon: message is of protocol 2.0, expected 1.x"
+        assert refused.text == f"this daemon: message is of protocol 2.{MINOR}, expected 1.x"
         assert reception.workers == []
         assert reception.faults["version"] == 1
 
