@@ -58,7 +58,7 @@ class Settings:
 
 
 def spool_folder() -> Path:
-    """Where records are kept that no daemon takes: ``SIDELOG_SPOOL_DIR``, else ``sidelog`` in the user's state folder."""
+    """Where records are kept that no daemon takes: ``SIDELOG_SPOOL_DIR``, else ``sidelog`` in the state folder."""
     given = os.environ.get("SIDELOG_SPOOL_DIR")
     if given:
         return Path(given).absolute()

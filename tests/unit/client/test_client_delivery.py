@@ -249,7 +249,7 @@ class TestPictures:
         rig.look()
         rig.deliver()
         rig.answer()  # WELCOME
-        rig.delivery.heartbeat()
+        rig.delivery.heartbeat(0.0)
         rig.look()
         rig.deliver()
         rig.daemon.tick()

@@ -137,7 +137,7 @@ class TestOuterForm:
 
     def test_of_an_unknown_kind(self) -> None:
         envelope = unpack([PREFIX.pack(b"SDLG", MAJOR, 0, 33, 1), b"\x80"], max_bytes=MIB)
-        with pytest.raises(MalformedHeader, match=r"message kind is 33, expected one of \[1, 2, 3, 4, 5, 6, 7, 8, 9, 10\]"):
+        with pytest.raises(MalformedHeader, match=r"message kind is 33, expected one of \[1, 2, .*, 9, 10\]"):
             requests.read_request(envelope, max_record_bytes=MIB)
         assert replies.read_reply(envelope) is None  # a newer daemon may say more
 
