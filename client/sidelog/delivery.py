@@ -150,9 +150,11 @@ class Delivery:
         }
         self._urgent.append(requests.Hello(self._worker, next_seq=next_seq).frames(self.epoch))
 
-    def heartbeat(self, now: float) -> None:
+    def heartbeat(self, now: float | None = None) -> None:
+        """Have the daemon answer; with the time, by a clock that is never set back, say how things stand here too."""
         if self.phase in _CONNECTED:
-            self._urgent.append(requests.Heartbeat(self.view(now)).frames(self.epoch))
+            view = None if now is None else self.view(now)
+            self._urgent.append(requests.Heartbeat(view).frames(self.epoch))
 
     def tell_view(self, now: float) -> None:
         """Say how things stand here, once a second at most and if it has changed; a heartbeat says it anyway."""

@@ -203,8 +203,7 @@ class Reception:
         try:
             path = self._resolve(request.path)
         except ValueError as error:
-            session.refuse_run(request.path, str(error))
-            return [self._refuse_run(session, request.run, Refusal.RUN_NAME, str(error), "")]
+            return [self._refuse_run(session, request.run, request.path, Refusal.RUN_NAME, str(error))]
         # A run that is already open is opened again: the answer tells a new epoch what stands in it.
         session.runs[request.run] = RunState.OPENING
         self._roster.open_run(session.worker.id, request.run, path)
@@ -281,7 +280,7 @@ class Reception:
         try:
             if envelope.kind == MessageKind.OPEN_RUN:
                 run = requests.read_run(envelope)
-                return [self._refuse_run(session, run, Refusal.RUN_NAME, str(error), "")]
+                return [self._refuse_run(session, run, f"run {run}", Refusal.RUN_NAME, str(error))]
             lane, first, last = requests.read_position(envelope)
         except MalformedHeader:
             return []
@@ -347,8 +346,7 @@ class Reception:
             case RunRefused():
                 session.runs.pop(outcome.run, None)
                 path = self._roster.path(session.worker.id, outcome.run)
-                session.refuse_run(path, outcome.text)
-                refusal = self._refuse_run(session, outcome.run, outcome.code, outcome.text, outcome.endpoint)
+                refusal = self._refuse_run(session, outcome.run, path, outcome.code, outcome.text, outcome.endpoint)
                 return [refusal, *(self._try_leave(session) if session.leaving else [])]
             case RunClosed():
                 path = self._roster.path(session.worker.id, outcome.run)
@@ -358,8 +356,9 @@ class Reception:
                     self._roster.close_run(session.worker.id, outcome.run)
         return self._try_leave(session) if session.leaving else []
 
-    def _refuse_run(self, session: Session, run: int, code: Refusal, text: str, endpoint: str) -> Send:
-        self._complain(session, text)
+    def _refuse_run(self, session: Session, run: int, path: str, code: Refusal, text: str, endpoint: str = "") -> Send:
+        if session.refuse_run(path, text):  # who asks again every second is not to fill the log
+            self._complain(session, text)
         return Send(session.peer, replies.Refused(code, text, run, endpoint).frames(session.epoch))
 
     def _try_leave(self, session: Session) -> list[Action]:

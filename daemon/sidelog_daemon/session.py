@@ -270,10 +270,13 @@ class Session:
         self.last_trouble, self.troubled_at = text, self.heard_at
         self.changed = True
 
-    def refuse_run(self, path: str, why: str) -> None:
-        """Remember that a run was refused."""
+    def refuse_run(self, path: str, why: str) -> bool:
+        """Remember that a run was refused; returns whether that, or why, is new."""
+        if self.refused.get(path) == why:
+            return False
         if path in self.refused or len(self.refused) < MAX_REFUSED:
             self.refused[path] = why
+        return True
 
     def status(self) -> Status:
         return Status(self.lanes, self._dropped_tags, tuple(self._troubles))

@@ -83,7 +83,7 @@ class TestGreeting:
         assert rig.delivery.phase is Phase.AWAY
 
     def test_a_heartbeat_is_answered(self, rig: Rig) -> None:
-        rig.delivery.heartbeat(0.0)
+        rig.delivery.heartbeat()
         rig.look()
         rig.deliver()
         assert len(rig.daemon.replies) == 1
@@ -249,7 +249,7 @@ class TestPictures:
         rig.look()
         rig.deliver()
         rig.answer()  # WELCOME
-        rig.delivery.heartbeat(0.0)
+        rig.delivery.heartbeat()
         rig.look()
         rig.deliver()
         rig.daemon.tick()

@@ -618,6 +618,14 @@ class TestLog:
             f"{label}: /runs/exp2 is closed, 12 records written",
         ]
 
+    def test_tells_of_a_refused_run_once(self, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+        for why in ("busy", "busy", "unwritable", "unwritable"):
+            client.say(requests.OpenRun(3, "/runs/exp3"))
+            client.report(RunRefused(client.id, 3, Refusal.RUN_BUSY, f"/runs/exp3 is {why}"))
+        label = client.worker.label
+        assert caplog.messages == [f"{label}: /runs/exp3 is busy", f"{label}: /runs/exp3 is unwritable"]
+        assert [one.text for one in client.heard if isinstance(one, replies.Refused)][-1] == "/runs/exp3 is unwritable"
+
     def test_tells_of_an_open_run_once(self, client: Client, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level("INFO")
         client.reconnect(b"peer-2")
