@@ -193,7 +193,7 @@ class Outbox:
     @property
     def picture_bytes(self) -> int:
         """Snapshots of the pictures that wait."""
-        return sum([call.nbytes for call in list(self._pictures)])
+        return sum([snapshot.spec.nbytes for call in list(self._pictures) for snapshot in call.snapshots])
 
     @property
     def pictures_called(self) -> int:

@@ -110,10 +110,17 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something about a worker's records that its user should read; they are written all the same."""
+    """Something about a worker's records that its user should read; they are written all the same.
+
+    Attributes:
+        run: which run it is about, where ``text`` does not say.
+        logged: whether who reports it has logged it.
+    """
 
     worker: str
     text: str
+    run: int | None = field(default=None, compare=False)
+    logged: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

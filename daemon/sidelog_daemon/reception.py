@@ -37,10 +37,11 @@ from sidelog_daemon.session import RunState, Session
 from sidelog_shared import replies, requests
 from sidelog_shared.client_view import most
 from sidelog_shared.errors import MalformedHeader, ProtocolError, VersionMismatch
-from sidelog_shared.frames import Envelope, MessageKind, unpack
+from sidelog_shared.frames import Envelope, MessageKind, pack_prefix, unpack
 from sidelog_shared.limits import Limits
 from sidelog_shared.names import check_run_name
 from sidelog_shared.records import LANES, Buffer, End, Lane, Record, Refusal, Worker
+from sidelog_shared.report import DaemonReport
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,8 @@ class Reception:
         self._reporter = reporter or Reporter(instance=instance, logdir=str(logdir), roster=self._roster)
         self._sessions: dict[str, Session] = {}
         self._peers: dict[bytes, Session] = {}
+        self._told: DaemonReport | None = None
+        self._told_frames: list[Buffer] = []
         self._draining = False
         self.faults: Counter[str] = Counter()
         self._complaints = 0
@@ -172,7 +175,9 @@ class Reception:
     def _tell(self, peer: bytes, epoch: int, now: float) -> Send:
         """How things stand, for whoever asks."""
         report = self._reporter.report(self._sessions.values(), self.faults, draining=self._draining, now=now)
-        return Send(peer, replies.Report(report).frames(epoch))
+        if report is not self._told:
+            self._told, (_, *self._told_frames) = report, replies.Report(report).frames(epoch)
+        return Send(peer, [pack_prefix(MessageKind.REPORT, epoch), *self._told_frames])
 
     def _hello(self, peer: bytes, hello: requests.Hello, epoch: int, now: float) -> list[Action]:
         if self._draining:
@@ -261,7 +266,7 @@ class Reception:
                 raise MalformedHeader(f"RECORD.run is {record.run}, which is not open")
             taken = session.take_record(record, self._limits.session_budget_bytes)
         except ProtocolError as error:
-            self._fault(session, error, f"{self._roster.path(session.worker.id, record.run)}: {record.place}: ")
+            self._fault(session, error, record)
             session.reject(record.lane, [(record.seq, record.seq)], f"{record.tag}: {error}")
             return []
         return [] if taken is None else [_dispatch(session, taken)]
@@ -292,15 +297,18 @@ class Reception:
         if self._peers.get(session.peer) is session:
             del self._peers[session.peer]
 
-    def _fault(self, session: Session | None, error: ProtocolError, place: str = "") -> None:
+    def _fault(self, session: Session | None, error: ProtocolError, record: Record | None = None) -> None:
         self.faults[error.code] += 1
         if session is not None:
             session.faults[error.code] += 1
-            self._complain(session, f"{place}{error}")
+            if record is None:
+                self._complain(session, str(error))
+            else:
+                self._complain(session, f"{record.place}: {error}", record.run)
         else:
             self._complain(None, f"message from nobody we know: {error}")
 
-    def _complain(self, session: Session | None, text: str) -> None:
+    def _complain(self, session: Session | None, text: str, run: int | None = None) -> None:
         """Log what was wrong with a message, as long as its sender does not flood the log."""
         if session is None:
             self._complaints += 1
@@ -309,7 +317,8 @@ class Reception:
             session.complaints += 1
             who, count = session.worker.label, session.complaints
         if count <= COMPLAINTS_LOGGED:
-            log.warning("%s: %s", who, text)
+            place = who if session is None or run is None else self._roster.place(session.worker.id, run)
+            log.warning("%s: %s", place, text)
         if count == COMPLAINTS_LOGGED:
             log.warning("%s: more of this is counted, and not logged", who)
 
@@ -328,10 +337,13 @@ class Reception:
             case Rejected():
                 record = outcome.record
                 text = f"{record.kind.name.lower()} {record.place}: {outcome.why}"
-                self._complain(session, f"{self._roster.path(session.worker.id, record.run)}: {text}")
+                self._complain(session, text, record.run)
                 session.reject(record.lane, [(record.seq, record.seq)], text)
             case Noted():
-                log.warning("%s: %s", session.worker.label, outcome.text)
+                if not outcome.logged:
+                    label, run = session.worker.label, outcome.run
+                    who = label if run is None else self._roster.place(session.worker.id, run)
+                    log.warning("%s: %s", who, outcome.text)
                 session.note(outcome.text)
             case RunOpened():
                 path = self._roster.path(session.worker.id, outcome.run)

@@ -94,5 +94,5 @@ class Renderer:
             if len(self._warned) >= MAX_WARNED:
                 self._warned.clear()
             self._warned.add((job.worker, record.tag))
-            self._report(Noted(job.worker, f"{record.place}: {content.warning}"))
+            self._report(Noted(job.worker, f"{record.place}: {content.warning}", run=record.run))
         self._write(WriteRendered(job.worker, record, content))

@@ -323,7 +323,8 @@ class EventWriter:
         except WriterError as error:
             if worker not in run.told_of_notes:
                 run.told_of_notes.add(worker)
-                self._report(Noted(worker, f"how its pictures are made is not written: {error}"))
+                text = f"how its pictures are made is not written: {error}"
+                self._report(Noted(worker, text, run=record.run))
 
     def _hold(self, run: _Run, worker: str, lane: Lane, ranges: list[tuple[int, int]]) -> None:
         held = run.unsettled.setdefault((worker, lane), IntervalSet())
@@ -360,7 +361,7 @@ class EventWriter:
                 text = f"{run.path} cannot be written, kept and tried again every second: {error}"
                 log.error("%s: %s", self._labels(run.workers), text)
                 for worker in sorted(run.workers):
-                    self._report(Noted(worker, text))
+                    self._report(Noted(worker, text, logged=True))
             run.failing = True
             run.retry_at = now + RETRY_S
             run.since = run.since if run.since is not None else now
@@ -401,7 +402,7 @@ class EventWriter:
         concerned = set().union(*(one.workers for one in gone))
         log.warning("%s: %s", self._labels(concerned), text)
         for worker in sorted(concerned):
-            self._report(Noted(worker, text))
+            self._report(Noted(worker, text, logged=True))
 
     def _finish(self, run: _Run) -> None:
         """Everything of those who leave is on disk: close the directory after the last of them."""

@@ -124,6 +124,11 @@ class HeaderReader:
         return pairs
 
 
+def plain(text: str, limit: int) -> str:
+    """The first ``limit`` characters of a text, so that they can be packed: a path may hold what is no UTF-8."""
+    return text[:limit].encode(errors="replace").decode()
+
+
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

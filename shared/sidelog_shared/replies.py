@@ -9,7 +9,7 @@ from typing import ClassVar
 from sidelog_shared.documents import pack_document, read_document
 from sidelog_shared.errors import MalformedHeader
 from sidelog_shared.frames import MINOR, Envelope, MessageKind, pack
-from sidelog_shared.header import HeaderReader
+from sidelog_shared.header import HeaderReader, plain
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import KIB, MAX_TAG_BYTES, Limits
 from sidelog_shared.records import Buffer, End, Lane, LaneState, Refusal, RunMarks
@@ -58,7 +58,7 @@ class Status:
                 for lane, state in self.lanes.items()
             },
             "dropped_tags": self._first_dropped_tags(),
-            "troubles": [[trouble.serial, trouble.text[:500]] for trouble in self.troubles[-8:]],
+            "troubles": [[trouble.serial, plain(trouble.text, 500)] for trouble in self.troubles[-8:]],
         }
 
     def _first_dropped_tags(self) -> dict[str, int]:
@@ -117,7 +117,7 @@ class Welcome:
             "minor": MINOR,
             "instance": self.instance,
             "known": self.known,
-            "logdir": self.logdir,
+            "logdir": plain(self.logdir, 8192),
             "features": list(self.features),
             "limits": {
                 "max_record_bytes": self.limits.max_record_bytes,
@@ -194,7 +194,7 @@ class Refused:
     def frames(self, epoch: int) -> list[Buffer]:
         header: dict[str, object] = {
             "code": self.code.value,
-            "text": self.text[:_MAX_TEXT],
+            "text": plain(self.text, _MAX_TEXT),
             "run": self.run,
             "endpoint": self.endpoint,
         }

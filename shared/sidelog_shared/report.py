@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from sidelog_shared.client_view import MAX_TAGS, NOTHING, Backlog, ClientView, most
 from sidelog_shared.documents import pack_document
-from sidelog_shared.header import HeaderReader
+from sidelog_shared.header import HeaderReader, plain
 from sidelog_shared.limits import KIB, MAX_RUN_NAME_BYTES
 from sidelog_shared.records import End, Worker
 
@@ -93,7 +93,7 @@ class WorkerReport:
             "state": self.state,
             "known_s": round(self.known_s, 3),
             "heard_s": round(self.heard_s, 3),
-            "runs": [_plain(path, _MAX_PATH) for path in self.runs[:_MAX_LIST]],
+            "runs": [plain(path, _MAX_PATH) for path in self.runs[:_MAX_LIST]],
             "received_records": self.received_records,
             "received_bytes": self.received_bytes,
             "records_per_s": round(self.records_per_s, 3),
@@ -102,9 +102,9 @@ class WorkerReport:
             "unsettled": self.unsettled,
             "render": self.render.to_map(),
             "dropped_tags": most(self.dropped_tags),
-            "refused": [[_plain(path, _MAX_PATH), _plain(text)] for path, text in self.refused[:_MAX_LIST]],
+            "refused": [[plain(path, _MAX_PATH), plain(text, _MAX_TEXT)] for path, text in self.refused[:_MAX_LIST]],
             "faults": most(self.faults),
-            "last_error": _plain(self.last_error),
+            "last_error": plain(self.last_error, _MAX_TEXT),
             "last_error_s": None if self.last_error_s is None else round(self.last_error_s, 3),
             "client": None if self.client is None else self.client.to_map(),
             "client_s": None if self.client_s is None else round(self.client_s, 3),
@@ -169,12 +169,12 @@ class RunReport:
 
     def to_map(self) -> dict[str, object]:
         return {
-            "path": _plain(self.path, _MAX_PATH),
+            "path": plain(self.path, _MAX_PATH),
             "workers": list(self.workers[:_MAX_LIST]),
             "written": self.written,
             "pending_bytes": self.pending_bytes,
             "failing": self.failing,
-            "error": _plain(self.error),
+            "error": plain(self.error, _MAX_TEXT),
             "failing_s": None if self.failing_s is None else round(self.failing_s, 3),
         }
 
@@ -234,7 +234,7 @@ class DaemonReport:
             "pid": self.pid,
             "version": self.version,
             "minor": self.minor,
-            "logdir": _plain(self.logdir, _MAX_PATH),
+            "logdir": plain(self.logdir, _MAX_PATH),
             "state": self.state,
             "uptime_s": round(self.uptime_s, 3),
             "render": self.render.to_map(),
@@ -264,11 +264,6 @@ class DaemonReport:
             runs=tuple(map(RunReport.read, reader.readers("runs", _MAX_ITEMS))),
             run_count=reader.integer("run_count", 0, _UINT63),
         )
-
-
-def _plain(text: str, limit: int = _MAX_TEXT) -> str:
-    """A text that can be packed: what a folder's name holds may be no UTF-8."""
-    return text[:limit].encode(errors="replace").decode()
 
 
 def _that_fit(items: Sequence[_T], to_map: Callable[[_T], dict[str, object]], limit_bytes: int) -> list[object]:

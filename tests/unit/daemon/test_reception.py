@@ -608,13 +608,16 @@ class TestLog:
         client.report(Rejected(client.id, picture(1, run=2), "cannot be drawn"))
         client.send(text(1, run=7))
         client.report(RunRefused(client.id, 3, Refusal.RUN_BUSY, "/runs/exp3 is busy"))
+        client.report(Noted(client.id, "'map' at step 1: 3 values are NaN", run=2))
+        client.report(Noted(client.id, "the writer has logged this", logged=True))
         client.report(RunClosed(client.id, 2, 12))
         label = client.worker.label
         assert caplog.messages == [
             f"{label}: /runs/exp2 is open",
-            f"{label}: /runs/exp2: picture 'map' at step 1: cannot be drawn",
-            f"{label}: run 7: 'note' at step 1: RECORD.run is 7, which is not open",
+            f"{label}, /runs/exp2: picture 'map' at step 1: cannot be drawn",
+            f"{label}, run 7: 'note' at step 1: RECORD.run is 7, which is not open",
             f"{label}: /runs/exp3 is busy",
+            f"{label}, /runs/exp2: 'map' at step 1: 3 values are NaN",
             f"{label}: /runs/exp2 is closed, 12 records written",
         ]
 
