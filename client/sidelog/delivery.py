@@ -6,21 +6,19 @@ called (``collect``), and sends what ``peek`` gives until there is nothing or th
 
 from __future__ import annotations
 
-import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from enum import Enum
 
 from sidelog.calls import Fence, FlushRequest, RunEnd
 from sidelog.heavy_lane import HeavyLane
-from sidelog.lag import Lag
 from sidelog.light_lane import LightLane
 from sidelog.outbox import Outbox
 from sidelog.picture_lane import PictureLane
 from sidelog.runs import RunHandle
 from sidelog.statistics import LATE, NOT_IN_TIME, NOT_TAKEN, WITH_DAEMON, Statistics, Totals
+from sidelog.view import Viewer
 from sidelog_shared import replies, requests
-from sidelog_shared.client_view import Backlog, ClientView, most
 from sidelog_shared.errors import ProtocolError, SidelogError, VersionMismatch, WriterError
 from sidelog_shared.frames import unpack
 from sidelog_shared.limits import MIB
@@ -48,10 +46,6 @@ class Phase(Enum):
     GONE = "gone"
 
 
-VIEW_S = 1.0
-"""How often a daemon is told how things stand here."""
-CALL_BYTES = 200
-"""About what a call takes that waits in the outbox, a scalar's as well as the fields of another's."""
 _OTHER = {Lane.HEAVY: Lane.PICTURE, Lane.PICTURE: Lane.HEAVY}
 _CONNECTED = (Phase.OPENING, Phase.LIVE, Phase.DRAINING, Phase.LEAVING)
 
@@ -94,10 +88,7 @@ class Delivery:
         self._turn = Lane.PICTURE
         self._flushes: list[FlushRequest] = []
         self._ends: list[RunEnd] = []
-        self._lag = Lag()
-        self._lag_s = 0.0
-        self._view: ClientView | None = None
-        self._viewed_at = float("-inf")
+        self._viewer = Viewer(outbox, self._light, self._heavy, self._pictures, self._lost)
 
     # Runs
 
@@ -133,7 +124,7 @@ class Delivery:
         """A new connection: a new epoch begins with HELLO."""
         self.epoch += 1
         self.phase = Phase.GREETING
-        self._view = None
+        self._viewer.forget()
         self._urgent.clear()
         self._give_up_begun()
         self._unanswered.clear()
@@ -153,17 +144,15 @@ class Delivery:
     def heartbeat(self, now: float | None = None) -> None:
         """Have the daemon answer; with the time, by a clock that is never set back, say how things stand here too."""
         if self.phase in _CONNECTED:
-            view = None if now is None else self.view(now)
+            view = None if now is None else self._viewer.view(now)
             self._urgent.append(requests.Heartbeat(view).frames(self.epoch))
 
     def tell_view(self, now: float) -> None:
         """Say how things stand here, once a second at most and if it has changed; a heartbeat says it anyway."""
-        if self._lag.is_due(now):
-            self._look_at_lag(now)
-        if self.phase is not Phase.LIVE or now - self._viewed_at < VIEW_S or self._urgent:
+        if not self._viewer.is_due(now) or self.phase is not Phase.LIVE or self._urgent:
             return
-        before, view = self._view, self.view(now)
-        if view != before:
+        view = self._viewer.news(now)
+        if view is not None:
             self._urgent.append(requests.Heartbeat(view).frames(self.epoch))
 
     def disconnected(self) -> None:
@@ -394,41 +383,6 @@ class Delivery:
     def drops(self) -> bool:
         """Whether any picture was dropped so far."""
         return bool(self._totals[End.DROPPED] or self._outbox.dropped)
-
-    def view(self, now: float) -> ClientView:
-        """How things stand here, for whoever asks the daemon."""
-        self._look_at_lag(now)
-        outbox, light, heavy, pictures = self._outbox, self._light, self._heavy, self._pictures
-        dropped = outbox.drops()
-        waiting = outbox.light_count
-        self._viewed_at = now
-        self._view = ClientView(
-            lanes={
-                Lane.LIGHT: Backlog(waiting + light.pending, waiting * CALL_BYTES + light.held_bytes),
-                Lane.HEAVY: Backlog(outbox.heavy_count + heavy.pending, outbox.heavy_bytes),
-                Lane.PICTURE: Backlog(
-                    outbox.picture_count + pictures.under_way, outbox.picture_bytes + pictures.held_bytes
-                ),
-            },
-            dropped=sum(dropped.values()),
-            dropped_tags=most(dropped),
-            lost=self._lost(),
-            lag_s=self._lag_s,
-        )
-        return self._view
-
-    def _look_at_lag(self, now: float) -> None:
-        outbox, light, heavy = self._outbox, self._light, self._heavy
-        oldest = self._pictures.first_unsettled_ordinal
-        self._lag_s = self._lag.look(
-            now,
-            called=(light.last + outbox.light_count, heavy.last + outbox.heavy_count, outbox.pictures_called),
-            settled=(
-                light.settled_through,
-                heavy.settled_through,
-                sys.maxsize if oldest is None else oldest - 1,  # ordinals of those that were dropped are used again
-            ),
-        )
 
     def _lost(self) -> Counter[str]:
         lost = self._pictures.lost.copy()

@@ -5,7 +5,12 @@ The receiver thread writes it; every thread reads it. Each access is one operati
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sidelog_shared.records import Worker
+
+_MAX_LABELS = 8
+"""Workers that one log line names."""
 
 
 class Roster:
@@ -33,6 +38,12 @@ class Roster:
     def label(self, worker_id: str) -> str:
         """What people call a worker; its id where nobody knows it any more."""
         return self._labels.get(worker_id, worker_id)
+
+    def labels(self, worker_ids: Iterable[str]) -> str:
+        """Whom a log line is about."""
+        labels = sorted(map(self.label, worker_ids))
+        more = f" and {len(labels) - _MAX_LABELS} others" if len(labels) > _MAX_LABELS else ""
+        return ", ".join(labels[:_MAX_LABELS]) + more or "nobody"
 
     def path(self, worker_id: str, run: int) -> str:
         """Where a run is, as its worker asked for it; its number where nobody knows it any more."""

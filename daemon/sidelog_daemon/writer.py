@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,8 +49,6 @@ IDLE_S = 0.2
 LATEST_S = 1.0
 RETRY_S = 1.0
 GROUP_BYTES = 8 * MIB
-_MAX_LABELS = 8
-"""Workers that one log line names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +357,7 @@ class EventWriter:
             if not run.failing:
                 run.failing_since = now
                 text = f"{run.path} cannot be written, kept and tried again every second: {error}"
-                log.error("%s: %s", self._labels(run.workers), text)
+                log.error("%s: %s", self._roster.labels(run.workers), text)
                 for worker in sorted(run.workers):
                     self._report(Noted(worker, text, logged=True))
             run.failing = True
@@ -367,7 +365,7 @@ class EventWriter:
             run.since = run.since if run.since is not None else now
             return
         if run.failing:
-            log.warning("%s: %s can be written again; nothing was lost", self._labels(run.workers), run.path)
+            log.warning("%s: %s can be written again; nothing was lost", self._roster.labels(run.workers), run.path)
             run.failing = False
             run.failing_since, run.error = None, ""
         self._tell_of_removal(run)
@@ -400,7 +398,7 @@ class EventWriter:
             f"logged from now on; what stood in it is gone from there"
         )
         concerned = set().union(*(one.workers for one in gone))
-        log.warning("%s: %s", self._labels(concerned), text)
+        log.warning("%s: %s", self._roster.labels(concerned), text)
         for worker in sorted(concerned):
             self._report(Noted(worker, text, logged=True))
 
@@ -419,7 +417,9 @@ class EventWriter:
         try:
             run.directory.close()
         except WriterError as error:
-            log.error("%s, %s: what was not settled is not written: %s", self._labels(run.workers), run.path, error)
+            log.error(
+                "%s, %s: what was not settled is not written: %s", self._roster.labels(run.workers), run.path, error
+            )
             run.directory.abandon()
             self._unwritten = True
         else:
@@ -430,12 +430,6 @@ class EventWriter:
             notes.notes_of.discard(run)
             if not notes.in_use and not notes.closers and notes.path in self._runs:
                 self._close(notes)
-
-    def _labels(self, workers: Iterable[str]) -> str:
-        """Whom a log line is about."""
-        labels = sorted(map(self._roster.label, workers))
-        more = f" and {len(labels) - _MAX_LABELS} others" if len(labels) > _MAX_LABELS else ""
-        return ", ".join(labels[:_MAX_LABELS]) + more or "nobody"
 
 
 SCALARS = "scalars"
