@@ -73,10 +73,11 @@ def _no_leaks(_once_per_process: None) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test is part of a job, and none is told by this shell which daemon to use."""
+def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test is part of a job, none is told by this shell which daemon to use, none leaves a spool in this home."""
     for name in foreign_variables():
         monkeypatch.delenv(name)
+    monkeypatch.setenv("SIDELOG_SPOOL_DIR", str(tmp_path / "spool"))
 
 
 @pytest.fixture

@@ -78,6 +78,7 @@ class FlushRequest(Fence):
 
     Attributes:
         everything: whether the heavy and the picture lane count too.
+        runs: ids of the runs whose records count; None for all.
         done: set when it is so, or when it cannot be.
         error: why it cannot be.
         asked: the daemon was asked to write at once, when the light records were sent.
@@ -85,6 +86,7 @@ class FlushRequest(Fence):
     """
 
     everything: bool
+    runs: frozenset[int] | None = None
     done: threading.Event = field(default_factory=threading.Event)
     error: SidelogError | None = None
     asked: bool = False

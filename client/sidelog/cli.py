@@ -10,6 +10,7 @@ USAGE = """usage: sidelog COMMAND ...
 
   daemon   run the sidecar by hand         sidelog daemon --logdir runs [--bind tcp://127.0.0.1:5557] [--tensorboard]
   status   how things stand                sidelog status [--json] [--watch [S]] [--endpoint E]
+  replay   write what a training left      sidelog replay FILE | --all
   bench    measure what logging costs      sidelog bench [--step-ms 50] [--json FILE] [--device cuda]
 
 `sidelog COMMAND --help` says more. Training scripts need neither: sidelog.SummaryWriter("runs/exp1") starts the
@@ -30,6 +31,10 @@ def main() -> int:
         from sidelog.status import main as status
 
         return status(arguments)
+    if command == "replay":
+        from sidelog.replay import main as replay
+
+        return replay(arguments)
     if command == "--version":
         from importlib.metadata import version
 

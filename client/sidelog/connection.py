@@ -18,12 +18,15 @@ from pathlib import Path
 from sidelog import launch, ranks, terminated
 from sidelog.calls import FlushRequest, RunEnd
 from sidelog.delivery import Delivery
+from sidelog.left_spool import LeftSpool, left_spools
 from sidelog.outbox import Outbox
 from sidelog.pool import SlotPool
 from sidelog.runs import RunHandle
 from sidelog.sender import Sender
-from sidelog.settings import Settings
+from sidelog.settings import Settings, spool_folders
 from sidelog.snapshot import Snapshotter
+from sidelog.spool import SUFFIX as SPOOL_SUFFIX
+from sidelog.spool import Spool
 from sidelog.statistics import Statistics
 from sidelog_shared.errors import TransportError
 from sidelog_shared.locks import is_held_by_someone
@@ -50,9 +53,10 @@ class Connection:
     Args:
         settings: see :class:`Settings`.
         rendezvous: where the local daemon is found; None for a daemon given by endpoint.
+        left: what another process left in its spool: this connection goes on in its name, until it is written.
     """
 
-    def __init__(self, settings: Settings, rendezvous: Rendezvous | None) -> None:
+    def __init__(self, settings: Settings, rendezvous: Rendezvous | None, left: LeftSpool | None = None) -> None:
         self.settings = settings
         self._rendezvous = rendezvous
         self._logdir = _default_logdir()
@@ -66,17 +70,14 @@ class Connection:
         self._wakeup = Wakeup()
         self.pool = SlotPool(settings.arena_bytes)
         self._ended = False
+        self._tells_of_left_spools = left is None and not terminated.is_multiprocessings()
         self.outbox = Outbox(self._wake, pressure_bytes=settings.arena_bytes // 4, heavy_bytes=settings.heavy_bytes)
         self.snapshotter = Snapshotter(self.pool, overflow_bytes=settings.overflow_bytes)
-        rank = ranks.detect()
-        self.worker = Worker(
-            id=secrets.token_hex(8),
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            rank=None if rank is None else rank.rank,
-            world_size=None if rank is None else rank.world_size,
-        )
-        self._delivery = Delivery(self.worker, self.outbox, say=self.say)
+        self.worker = _new_worker() if left is None else left.worker
+        self.spool = self._new_spool() if left is None else left.spool
+        self._delivery = Delivery(self.worker, self.outbox, say=self.say, spool=self.spool)
+        if left is not None:
+            self._delivery.restore(left)
         self._sender = Sender(
             self._delivery,
             self.outbox,
@@ -88,6 +89,11 @@ class Connection:
             say=self.say,
         )
         self._sender.start()
+
+    def _new_spool(self) -> Spool:
+        name = f"{self.worker.host}-{self.worker.pid}-{self.worker.id}{SPOOL_SUFFIX}"
+        paths = [folder / name for folder in spool_folders()]
+        return Spool(paths, self.worker, budget_bytes=self.settings.spool_bytes, say=self.say)
 
     @property
     def where(self) -> str:
@@ -150,7 +156,8 @@ class Connection:
                     f"{self.outbox.late:,} calls came after sidelog's own exit handler and are not written"
                 )
             return
-        request = FlushRequest(everything)
+        runs = list(runs)
+        request = FlushRequest(everything, frozenset(run.id for run in runs))
         begun = time.monotonic()
         shown = begun
         self.outbox.put_fence(request)
@@ -162,7 +169,7 @@ class Connection:
                 raise self._too_late(now - begun)
             if show_progress and now - shown >= 1.0:
                 shown = now
-                log.warning("sidelog: writing the last %d records (%.0f s)", self.statistics().pending, now - begun)
+                self._show_progress(now - begun, timeout_s)
         problem = self._delivery.problem_of(runs)
         if problem is not None:
             raise problem
@@ -171,6 +178,11 @@ class Connection:
         refused, self._refused = self.outbox.refused - self._refused, self.outbox.refused
         if refused:
             raise TransportError(f"{refused:,} calls were not taken because too many waited for {self.where}")
+
+    def _show_progress(self, waited_s: float, deadline_s: float) -> None:
+        pending = self.statistics().pending
+        if pending:
+            log.warning("sidelog: writing the last %d records (%.0f of %.0f s)", pending, waited_s, deadline_s)
 
     def _too_late(self, waited_s: float) -> TransportError:
         pending = self.statistics().pending
@@ -195,17 +207,28 @@ class Connection:
         # Else a thread that goes on logging would keep this busy until the deadline.
         self.outbox.end()
         try:
-            self._sender.stop(deadline_s)
-        finally:  # Ctrl-C: what was lost is said all the same
+            self._sender.stop(deadline_s, lambda waited_s: self._show_progress(waited_s, deadline_s))
+        except KeyboardInterrupt:  # nobody wants to wait: what is not settled goes into the spool, at once
+            self._sender.stop(0.0, lambda waited_s: self._show_progress(waited_s, 0.0))
+            raise
+        finally:
             self._end()
 
     def _end(self) -> None:
         is_first, self._ended = not self._ended, True
-        if self._sender.has_ended:
-            self._wakeup.close()
         end = self.statistics()
         if is_first:
             log.info("sidelog: %s", self._summary(end))
+        if end.spooled:
+            log.warning(
+                "sidelog: %s of %s records are not known to be in the event files; they are kept: sidelog replay %s",
+                f"{end.spooled:,}",
+                f"{end.logged:,}",
+                self.spool.path,
+            )
+        if self._sender.has_ended:
+            self._wakeup.close()
+            self.spool.close()
         causes = [f"{count:,} {cause}" for cause, count in end.lost_causes.items()]
         if end.rejected:
             causes.append(f"{end.rejected:,} rejected, for the reasons above")
@@ -241,9 +264,21 @@ class Connection:
     # The daemon
 
     def _find_endpoint(self, gives_up: Callable[[], bool]) -> str:
+        if self._tells_of_left_spools:
+            self._tells_of_left_spools = False
+            self._tell_of_left_spools()
         if self._rendezvous is None:
             return self.settings.endpoint
         return launch.find_or_start(self._rendezvous, logdir=self._logdir, gives_up=gives_up).endpoint
+
+    def _tell_of_left_spools(self) -> None:
+        """A process that was killed has no last words: the next one says what it left."""
+        left = left_spools(spool_folders())
+        if left:
+            self.say(
+                f"{len(left)} earlier processes left records that are not known to be in the event files, "
+                f"in {left[0].parent}: sidelog replay --all"
+            )
 
     def _daemon_lives(self) -> bool:
         try:
@@ -266,6 +301,17 @@ def _default_logdir() -> str:
         return str(Path("runs").absolute())
     except OSError:  # the current folder is gone
         return str(Path.home() / "runs")
+
+
+def _new_worker() -> Worker:
+    rank = ranks.detect()
+    return Worker(
+        id=secrets.token_hex(8),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        rank=None if rank is None else rank.rank,
+        world_size=None if rank is None else rank.world_size,
+    )
 
 
 def connect(settings: Settings, path: str) -> tuple[Connection, RunHandle]:
@@ -296,6 +342,37 @@ def disconnect(connection: Connection, deadline_s: float) -> None:
             if known is connection:
                 del _connections[key]
     connection.stop(deadline_s)
+
+
+def replay(settings: Settings, left: LeftSpool, timeout_s: float) -> Statistics:
+    """Have everything written that a process left in its spool, and say goodbye in its name.
+
+    Args:
+        settings: which daemon.
+        left: what it left; let go of at the end.
+        timeout_s: so long may pass without any progress.
+
+    Raises:
+        TransportError, WriterError, ProtocolError: as :meth:`Connection.flush`; what is not written stays in the file.
+    """
+    connection = Connection(settings, None if settings.endpoint else Rendezvous(), left)
+    goodbye_s = 0.0
+    try:
+        while True:
+            pending = connection.statistics().pending
+            try:
+                connection.flush(left.runs, everything=True, timeout_s=timeout_s, show_progress=True)
+                break
+            except TransportError:
+                if connection.statistics().pending in (0, pending):
+                    raise
+        goodbye_s = FLUSH_TIMEOUT_S
+    finally:
+        connection.stop(goodbye_s)
+    end = connection.statistics()
+    if end.spooled or end.pending:
+        raise TransportError(f"{end.spooled + end.pending:,} records are not known to be in the event files")
+    return end
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The client's side of the protocol: phases of a connection, runs, and who waits for what. No I/O, no threads.
+"""The client's side of the protocol: phases of a connection, runs, and who waits for what. No socket, no threads.
 
 The sender thread drives it: it opens a connection (``connected``), feeds replies (``feed``), hands over what was
 called (``collect``), and sends what ``peek`` gives until there is nothing or the socket takes no more.
@@ -6,17 +6,21 @@ called (``collect``), and sends what ``peek`` gives until there is nothing or th
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from enum import Enum
 
 from sidelog.calls import Fence, FlushRequest, RunEnd
 from sidelog.heavy_lane import HeavyLane
+from sidelog.left_spool import LeftSpool
 from sidelog.light_lane import LightLane
 from sidelog.outbox import Outbox
 from sidelog.picture_lane import PictureLane
 from sidelog.runs import RunHandle
-from sidelog.statistics import LATE, NOT_IN_TIME, NOT_TAKEN, WITH_DAEMON, Statistics, Totals
+from sidelog.spool import Spool
+from sidelog.statistics import DAMAGED, LATE, NOT_IN_TIME, NOT_TAKEN, WITH_DAEMON, Statistics, Totals
 from sidelog.view import Viewer
 from sidelog_shared import replies, requests
 from sidelog_shared.errors import ProtocolError, SidelogError, VersionMismatch, WriterError
@@ -46,6 +50,12 @@ class Phase(Enum):
     GONE = "gone"
 
 
+SPOOL_AFTER_S = 1.5
+"""What no daemon has taken for so long goes into the spool: with it a training that is killed loses less than 2 s."""
+SPILL_BYTES = 16 * MIB
+"""So much at once: a disk may be slow, and callers that open runs wait meanwhile."""
+ASK_AGAIN_S = 1.0
+"""How often a refused run is asked for again."""
 _OTHER = {Lane.HEAVY: Lane.PICTURE, Lane.PICTURE: Lane.HEAVY}
 _CONNECTED = (Phase.OPENING, Phase.LIVE, Phase.DRAINING, Phase.LEAVING)
 
@@ -57,6 +67,7 @@ class Delivery:
         worker: who this is.
         outbox: what was called.
         say: tells the user something (once per text).
+        spool: where records are kept that no daemon takes; its only file.
 
     Attributes:
         phase: where the connection stands.
@@ -65,7 +76,9 @@ class Delivery:
         last_trouble: what the daemon said last for the user to read.
     """
 
-    def __init__(self, worker: Worker, outbox: Outbox, *, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, worker: Worker, outbox: Outbox, *, say: Callable[[str], None], spool: Spool | None = None
+    ) -> None:
         self._worker = worker
         self._outbox = outbox
         self._say = say
@@ -74,11 +87,13 @@ class Delivery:
         self.failure: SidelogError | None = None
         self.last_trouble = ""
         self._totals = Totals()
-        self._light = LightLane(outbox)
-        self._heavy = HeavyLane(outbox)
+        self._spool = spool
+        self._light = LightLane(outbox, spool, say)
+        self._heavy = HeavyLane(outbox, spool, say)
         self._pictures = PictureLane(outbox, self._totals, say)
         self._runs: dict[int, RunHandle] = {}
         self._unanswered: set[int] = set()
+        self._refused_until: dict[int, float] = {}
         self._instance = ""
         self._heard_troubles = 0
         # What is to be sent, in order: protocol and light lane first, then in turn, message by message, the heavy
@@ -88,12 +103,14 @@ class Delivery:
         self._turn = Lane.PICTURE
         self._flushes: list[FlushRequest] = []
         self._ends: list[RunEnd] = []
-        self._viewer = Viewer(outbox, self._light, self._heavy, self._pictures, self._lost)
+        self._viewer = Viewer(outbox, self._light, self._heavy, self._pictures, spool, self._lost)
 
     # Runs
 
     def add_run(self, run: RunHandle) -> None:
         self._runs[run.id] = run
+        if self._spool is not None:
+            self._spool.declare(run)
         if self.phase in (Phase.LIVE, Phase.OPENING):
             self._open(run)
 
@@ -101,22 +118,46 @@ class Delivery:
         """Let the daemon let go of the runs that ended and whose records have all settled."""
         if self.phase is not Phase.LIVE:
             return
-        for end in [end for end in self._ends if self._is_settled(end, everything=True)]:
+        for end in [end for end in self._ends if self._may_close(end)]:
             self._ends.remove(end)
             del self._runs[end.run.id]
+            self._refused_until.pop(end.run.id, None)
+            if self._spool is not None:
+                self._spool.forget(end.run)
             if not end.run.refused:
                 self._urgent.append(requests.CloseRun(end.run.id).frames(self.epoch))
 
     def _open(self, run: RunHandle) -> None:
-        if not run.refused:
+        if not run.is_hopeless:
             self._unanswered.add(run.id)
-            self._urgent.append(requests.OpenRun(run.id, run.path, run.opened_at).frames(self.epoch))
+            self._ask_for(run)
+
+    def _ask_for(self, run: RunHandle) -> None:
+        self._urgent.append(requests.OpenRun(run.id, run.path, run.opened_at).frames(self.epoch))
+
+    def ask_again(self, now: float) -> None:
+        """Ask for the runs that were refused a while ago: another daemon may have let go, a folder may be writable."""
+        if self.phase is not Phase.LIVE:
+            return
+        for run_id, until in self._refused_until.items():
+            if now >= until:
+                self._refused_until[run_id] = now + ASK_AGAIN_S
+                self._ask_for(self._runs[run_id])
 
     def problem_of(self, runs: Iterable[RunHandle]) -> SidelogError | None:
         """Why records of these runs are not written, if they are not."""
         if self.failure is not None:
             return self.failure
         return next((WriterError(run.refused) for run in runs if run.refused), None)
+
+    def restore(self, left: LeftSpool) -> None:
+        """Go on in the name of a process that left records in its spool. Before the first connection."""
+        self.epoch = int(time.time())  # above every one that it had
+        for run in left.runs:
+            self._runs[run.id] = run
+        self._light.restore(left.entries[Lane.LIGHT])
+        self._heavy.restore(left.entries[Lane.HEAVY])
+        self._outbox.go_on_from(self._heavy.last)
 
     # Connections
 
@@ -135,8 +176,8 @@ class Delivery:
     def say_hello(self) -> None:
         """Say HELLO, or say it again when nobody answered."""
         next_seq = {
-            Lane.LIGHT: self._light.settled_through + 1,
-            Lane.HEAVY: self._heavy.settled_through + 1,
+            Lane.LIGHT: self._light.first_unsettled,
+            Lane.HEAVY: self._heavy.first_unsettled,
             Lane.PICTURE: self._pictures.first_unsettled,
         }
         self._urgent.append(requests.Hello(self._worker, next_seq=next_seq).frames(self.epoch))
@@ -220,6 +261,13 @@ class Delivery:
         self._enter_live()
 
     def _opened(self, opened: replies.Opened) -> None:
+        run = self._runs.get(opened.run)
+        if run is not None and run.refused:
+            self._say(f"{run.path} is written again, with what was kept for it meanwhile")
+            run.refused = ""
+            self._refused_until.pop(run.id, None)
+            self._light.let_go(run.id)
+            self._heavy.let_go(run.id)
         if opened.run in self._unanswered:
             self._unanswered.discard(opened.run)
             self._pictures.resolve(opened.run, opened.marks)
@@ -230,13 +278,27 @@ class Delivery:
             self._fail(VersionMismatch(refused.text))
         elif refused.code is Refusal.DRAINING:
             self.disconnected()
-        elif refused.run in self._unanswered:
-            self._unanswered.discard(refused.run)
+        elif refused.run in self._unanswered or refused.run in self._refused_until:
             run = self._runs.get(refused.run)
             if run is not None:
-                run.refused = refused.text
-            self._say(f"nothing of this run is written: {refused.text}")
+                self._put_off(run, refused)
+            self._unanswered.discard(refused.run)
             self._enter_live()
+
+    def _put_off(self, run: RunHandle, refused: replies.Refused) -> None:
+        """A run is refused: what is logged into it is kept until it is not, where that may be."""
+        before, run.refused = run.refused, refused.text
+        if refused.code is Refusal.RUN_NAME:
+            run.is_hopeless = True
+            self._say(f"nothing of this run is written: {refused.text}")
+            return
+        if not before:
+            self._light.hold(run.id)
+            self._heavy.hold(run.id)
+        self._refused_until.setdefault(run.id, 0.0)
+        if refused.text != before:
+            there = f"; SIDELOG_ENDPOINT={refused.endpoint} logs there" if refused.endpoint else ""
+            self._say(f"nothing of this run is written for now, it is kept and tried again: {refused.text}{there}")
 
     def _fail(self, failure: SidelogError) -> None:
         self.failure = failure
@@ -249,8 +311,8 @@ class Delivery:
             self.phase = Phase.LIVE
 
     def _learn(self, status: replies.Status) -> None:
-        self._light.settle(status.lanes[Lane.LIGHT].settled)
-        self._heavy.settle(status.lanes[Lane.HEAVY].settled)
+        self._light.settle(status.lanes[Lane.LIGHT])
+        self._heavy.settle(status.lanes[Lane.HEAVY])
         self._pictures.apply(status.lanes[Lane.PICTURE])
         self._totals.update(status)
         for trouble in status.troubles:
@@ -262,12 +324,19 @@ class Delivery:
 
     # What was called, and what to send
 
-    def collect(self) -> None:
+    def collect(self, now: float) -> None:
         """Take what was called out of the outbox, as far as memory allows."""
-        while (fence := self._light.collect()) is not None:
+        while (fence := self._light.collect(now)) is not None:
             self._keep(fence)
-        self._heavy.collect()
+        self._heavy.collect(now)
         self._pass_fences()
+
+    def spill(self, now: float) -> None:
+        """Put into the spool what no daemon has taken in time, and what memory has no room for."""
+        light_before = now if self._light.is_full else now - SPOOL_AFTER_S
+        heavy_before = now if self._outbox.heavy_is_short else now - SPOOL_AFTER_S
+        self._light.spill(light_before, at_most_bytes=SPILL_BYTES, epoch=self.epoch)
+        self._heavy.spill(heavy_before, at_most_bytes=SPILL_BYTES, epoch=self.epoch)
 
     def peek(self) -> list[Buffer] | None:
         """The next message to send; None when there is nothing to send now. ``sent`` says that it was taken."""
@@ -332,20 +401,30 @@ class Delivery:
 
     def _pass_fences(self) -> None:
         """Do what was to be done once something is settled."""
-        for request in [one for one in self._flushes if self._is_settled(one, everything=one.everything)]:
+        for request in [one for one in self._flushes if self._is_answered(one)]:
             self._flushes.remove(request)
             request.done.set()
         self._close_runs()
 
-    def _is_settled(self, fence: Fence, *, everything: bool) -> bool:
-        """Whether the light records before it are, or everything is."""
-        if self._light.settled_through < fence.light_target:
+    def _is_answered(self, request: FlushRequest) -> bool:
+        """Whether all that somebody waits for has settled. What is kept for a refused run is not waited for."""
+        if not self._light.is_settled(request.light_target, request.runs, held_too=False):
             return False
-        if not everything:
+        if not request.everything:
             return True
-        unsettled = self._pictures.first_unsettled_ordinal
-        pictures_are = unsettled is None or unsettled > fence.picture_target
-        return pictures_are and self._heavy.settled_through >= fence.heavy_target
+        heavy_is = self._heavy.is_settled(request.heavy_target, request.runs, held_too=False)
+        return heavy_is and self._pictures_are_settled(request, request.runs)
+
+    def _may_close(self, end: RunEnd) -> bool:
+        """Whether everything that was logged into a run has settled."""
+        run = frozenset([end.run.id])
+        light_is = self._light.is_settled(end.light_target, run, held_too=True)
+        heavy_is = self._heavy.is_settled(end.heavy_target, run, held_too=True)
+        return light_is and heavy_is and self._pictures_are_settled(end, run)
+
+    def _pictures_are_settled(self, fence: Fence, runs: frozenset[int] | None) -> bool:
+        unsettled = self._pictures.first_unsettled_ordinal(runs)
+        return unsettled is None or unsettled > fence.picture_target
 
     def fail_flushes(self, error: SidelogError) -> None:
         """Answer those who wait: it cannot be done."""
@@ -354,7 +433,16 @@ class Delivery:
         self._flushes.clear()
 
     def abandon(self, error: SidelogError) -> None:
-        """The connection ends: what is left is lost, its memory is free, and who waits is told."""
+        """The connection ends: what is left goes into the spool or is lost, its memory is free, who waits is told."""
+        everything = float("inf")
+        while True:
+            self.collect(everything)
+            spilled = [
+                lane.spill(everything, at_most_bytes=sys.maxsize, epoch=self.epoch, taken_too=True)
+                for lane in (self._light, self._heavy)
+            ]
+            if not (any(spilled) and self._outbox.has_records):
+                break
         for fence in self._light.abandon():
             self._keep(fence)
         self._heavy.abandon()
@@ -375,6 +463,12 @@ class Delivery:
         return bool(self._urgent or self.pending)
 
     @property
+    def is_stuck(self) -> bool:
+        """Whether all that is left belongs to runs that are refused for now."""
+        waiting = self._outbox.has_calls or self._pictures.under_way or self._urgent
+        return not waiting and self._light.is_stuck and self._heavy.is_stuck
+
+    @property
     def awaited(self) -> bool:
         """Whether a caller waits for something to settle."""
         return bool(self._flushes)
@@ -387,6 +481,7 @@ class Delivery:
     def _lost(self) -> Counter[str]:
         lost = self._pictures.lost.copy()
         lost[NOT_IN_TIME] += self._light.lost + self._heavy.lost
+        lost[DAMAGED] += self._light.damaged + self._heavy.damaged
         lost[NOT_TAKEN] += self._outbox.refused
         lost[LATE] += self._outbox.late
         lost[WITH_DAEMON] += self._totals[End.LOST]
@@ -401,6 +496,7 @@ class Delivery:
             dropped=self._totals[End.DROPPED] + sum(dropped_here.values()),
             lost=sum(lost.values()),
             pending=self.pending,
+            spooled=self._light.left_in_spool + self._heavy.left_in_spool,
             dropped_tags=dict(self._totals.dropped_tags + dropped_here),
             lost_causes=dict(lost),
         )

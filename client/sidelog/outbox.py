@@ -2,7 +2,7 @@
 
 Three queues, each bounded, each with one policy:
 
-* ``light`` (scalars, texts and other small records, reliable): bounded in items.
+* ``light`` (scalars, texts and other small records, reliable): bounded in items and in the bytes of texts and the like.
 * ``heavy`` (audio, video, meshes and the like, reliable): bounded in bytes, those that the sender keeps until they have
   settled included. Full, of either, means that the daemon has been away for long, or is slow; the newest call is not
   taken, counted, warned of once, and an error at ``flush()`` and ``close()``.
@@ -17,9 +17,12 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from sidelog.calls import Fence, LightCall, RecordCall, ScalarCall
+from sidelog_shared.limits import MIB
 
 MAX_LIGHT_ITEMS = 200_000
 """About 40 MB of waiting calls."""
+MAX_LIGHT_BYTES = 64 * MIB
+"""Of texts, hyperparameters, layouts and the like that wait."""
 MAX_PICTURES = 1024
 """Waiting pictures; however small they are."""
 
@@ -48,6 +51,7 @@ class Outbox:
         self.dropped: Counter[str] = Counter()
         self._wake = wake
         self._pressure_bytes = pressure_bytes
+        self._light_bytes = 0
         self._heavy: deque[RecordCall] = deque()
         self._heavy_budget_bytes = heavy_bytes
         self._heavy_held_bytes = 0
@@ -57,18 +61,29 @@ class Outbox:
         self._fences = 0
         self._ended = False
         self._lock = threading.Lock()
+        self._heavy_room = threading.Condition(self._lock)
 
     # Calling threads
 
     def put_light(self, call: ScalarCall | RecordCall) -> bool:
         """Queue a call; False when it was not taken because the queue is full."""
-        if self._ended or len(self.light) >= MAX_LIGHT_ITEMS:
+        if self._ended or len(self.light) >= MAX_LIGHT_ITEMS or not self._has_room(call):
             self._refuse()
             return False
         self.light.append(call)
         if self.dormant:
             self.dormant = False
             self._wake()
+        return True
+
+    def _has_room(self, call: ScalarCall | RecordCall) -> bool:
+        if not isinstance(call, RecordCall):
+            return True
+        with self._lock:
+            # One that is larger than all there may be is taken when nothing else waits.
+            if self._light_bytes and self._light_bytes + call.nbytes > MAX_LIGHT_BYTES:
+                return False
+            self._light_bytes += call.nbytes
         return True
 
     def put_fence(self, fence: Fence) -> None:
@@ -80,14 +95,25 @@ class Outbox:
             self.light.append(fence)
         self._wake()
 
-    def reserve_heavy(self, nbytes: int) -> bool:
-        """Make room for a heavy record; False, and counted, when there is none. ``put_heavy`` must follow."""
-        with self._lock:
-            if not self._ended and self._heavy_held_bytes + nbytes <= self._heavy_budget_bytes:
+    def reserve_heavy(self, nbytes: int, *, wait_s: float = 0.0) -> bool:
+        """Make room for a heavy record; False, and counted, when there is none. ``put_heavy`` must follow.
+
+        Args:
+            nbytes: its size.
+            wait_s: so long it may wait for room.
+        """
+        with self._heavy_room:
+            if not self._has_heavy_room(nbytes) and wait_s and nbytes <= self._heavy_budget_bytes:
+                self._wake()
+                self._heavy_room.wait_for(lambda: self._ended or self._has_heavy_room(nbytes), wait_s)
+            if not self._ended and self._has_heavy_room(nbytes):
                 self._heavy_held_bytes += nbytes
                 return True
         self._refuse()
         return False
+
+    def _has_heavy_room(self, nbytes: int) -> bool:
+        return self._heavy_held_bytes + nbytes <= self._heavy_budget_bytes
 
     def put_heavy(self, call: RecordCall) -> None:
         """Queue a heavy record for which there is room."""
@@ -182,8 +208,18 @@ class Outbox:
 
     def free_heavy(self, nbytes: int) -> None:
         """Heavy records have settled: there is room again."""
-        with self._lock:
+        with self._heavy_room:
             self._heavy_held_bytes -= nbytes
+            self._heavy_room.notify_all()
+
+    def go_on_from(self, heavy: int) -> None:
+        """So many heavy records were put before, by a process that is gone."""
+        self._heavy_put = heavy
+
+    def free_light(self, nbytes: int) -> None:
+        """A text or the like was taken off the light queue."""
+        with self._lock:
+            self._light_bytes -= nbytes
 
     @property
     def heavy_bytes(self) -> int:
@@ -205,6 +241,16 @@ class Outbox:
         return len(self._heavy)
 
     @property
+    def heavy_is_short(self) -> bool:
+        """Whether heavy records fill most of what they may hold."""
+        return 4 * self._heavy_held_bytes > 3 * self._heavy_budget_bytes
+
+    @property
+    def has_records(self) -> bool:
+        """Whether records of the light or the heavy lane wait, or fences."""
+        return bool(self.light or self._heavy)
+
+    @property
     def has_calls(self) -> bool:
         """Whether anything waits, fences included."""
         return bool(self.light or self._heavy or self._pictures)
@@ -220,10 +266,13 @@ class Outbox:
         with self._lock:
             return max(0, len(self.light) - self._fences)
 
-    @property
-    def first_waiting_ordinal(self) -> int | None:
-        """What the oldest picture that waits will get; None when none does."""
-        return self._taken + 1 if self._pictures else None
+    def first_waiting_ordinal(self, runs: frozenset[int] | None = None) -> int | None:
+        """What the oldest picture that waits, of these runs, will get; None when none does."""
+        if runs is None:
+            return self._taken + 1 if self._pictures else None
+        with self._lock:
+            waiting = enumerate(list(self._pictures), start=self._taken + 1)
+            return next((ordinal for ordinal, call in waiting if call.run in runs), None)
 
     @property
     def picture_count(self) -> int:

@@ -72,11 +72,10 @@ class PictureLane:
         """Snapshots that were sent and that the daemon has not taken over."""
         return sum(one.spec.nbytes for flight in self._flights.values() for one in flight.snapshots)
 
-    @property
-    def first_unsettled_ordinal(self) -> int | None:
-        """Of the oldest picture that was called and has not settled; None when there is none."""
-        ordinals = [flight.ordinal for flight in self._flights.values()]
-        waiting = self._outbox.first_waiting_ordinal
+    def first_unsettled_ordinal(self, runs: frozenset[int] | None) -> int | None:
+        """Of the oldest picture of some runs, or of all, that was called and has not settled; None if there is none."""
+        ordinals = [flight.ordinal for flight in self._flights.values() if runs is None or flight.run in runs]
+        waiting = self._outbox.first_waiting_ordinal(runs)
         return min(ordinals if waiting is None else [*ordinals, waiting], default=None)
 
     def next_messages(self, runs: Mapping[int, RunHandle], epoch: int) -> list[list[Buffer]]:

@@ -21,6 +21,7 @@ from sidelog.connection import Connection
 from sidelog.outbox import MAX_LIGHT_ITEMS
 from sidelog.pictures import Selection
 from sidelog.plans import Plans
+from sidelog.policies import Policies
 from sidelog.pool import size_class
 from sidelog.runs import RunHandle
 from sidelog.snapshot import Snapshot, kept, kept_bytes
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 MAX_SERIES = 100_000
 """Tags that are remembered as good. A tag with a step in it would be a new one each time."""
+KEEP_WAIT_S = 30.0
+"""So long a picture that must not be dropped waits for room. Whoever asked for that prefers it to a hole."""
 
 
 class Recorder:
@@ -43,10 +46,12 @@ class Recorder:
         connection: where it goes.
         run: the run, open on it.
         logdir: the run.
+        policies: what its user has said of pictures and histograms.
     """
 
-    def __init__(self, connection: Connection, run: RunHandle, logdir: str) -> None:
+    def __init__(self, connection: Connection, run: RunHandle, logdir: str, policies: Policies) -> None:
         self.connection = connection
+        self._policies = policies
         self._outbox = connection.outbox
         self._snapshotter = connection.snapshotter
         self._logdir = logdir
@@ -172,7 +177,13 @@ class Recorder:
         options: dict[str, object],
     ) -> None:
         """Log a picture with boxes: the picture is copied like any other."""
+        if self._policies.exist and not self._policies.admits(tag):
+            return
         image, boxes = arrays
+        if self._keeps_all(tag):
+            others = (self._snapshotter.copy(boxes),)
+            self._keep(Kind.BOXES, tag, step, wall_time, options, [image], tuple(image.shape), others)
+            return
         snapshot = self._snapshot(tag, [image], tuple(image.shape), owned=False)
         if snapshot is None:
             return
@@ -181,10 +192,16 @@ class Recorder:
 
     def add_planned(self, call: tuple[object, ...], value: object, global_step: object, walltime: object) -> bool:
         """Log a picture as the last one of the same call was; False when this one is different, or memory is full."""
+        if self._policies.exist:
+            tag = str(call[1])
+            if not self._policies.admits(tag):
+                return True
+            if self._policies.of(tag).keep_all:
+                return False
         plan = self._plans.find(call)
         if plan is None or not (address := plan.source(value)):
             return False
-        tag: str = call[1]  # type: ignore[assignment]  # every call's second item
+        tag = call[1]  # type: ignore[assignment]  # every call's second item
         step = global_step if type(global_step) is int and -1 < global_step <= STEP_MAX else optional_step(global_step)
         wall_time = time.time() if walltime is None else wall_time_or_now(walltime)
         snapshot = self._snapshotter.take_bytes(address, plan.spec, plan.capacity)
@@ -204,6 +221,9 @@ class Recorder:
         wall_time = wall_time_or_now(walltime)
         options: dict[str, object] = {"recipe": selection.recipe.to_map()}
         spec = BufferSpec(dtype_of(selection.arrays[0]), selection.shape)
+        if self._keeps_all(tag):
+            self._keep(Kind.PICTURE, tag, step, wall_time, options, selection.arrays, selection.shape)
+            return
         self._plans.remember(call, value, selection, spec, options)
         snapshot = self._snapshot(tag, selection.arrays, selection.shape, owned=selection.owned)
         if snapshot is not None:
@@ -220,12 +240,47 @@ class Recorder:
     ) -> None:
         step = optional_step(global_step)
         wall_time = wall_time_or_now(walltime)
+        if self._policies.exist and not self._policies.admits(tag):
+            return
         # Flat: nothing depends on the shape, and the wire has room for 8 dimensions.
-        snapshot = self._snapshot(tag, [values], (math.prod(values.shape),), owned=False)
+        shape = (math.prod(values.shape),)
+        others = () if edges is None else (kept(edges),)
+        if self._keeps_all(tag):
+            self._keep(Kind.HISTOGRAM, tag, step, wall_time, options, [values], shape, others)
+            return
+        snapshot = self._snapshot(tag, [values], shape, owned=False)
         if snapshot is None:
             return
-        snapshots = (snapshot,) if edges is None else (snapshot, kept(edges))
+        snapshots = (snapshot, *others)
         self._outbox.put_picture(RecordCall(self._run.id, Kind.HISTOGRAM, tag, step, wall_time, options, snapshots))
+
+    def _keeps_all(self, tag: str) -> bool:
+        return self._policies.exist and self._policies.of(tag).keep_all
+
+    def _keep(
+        self,
+        kind: Kind,
+        tag: str,
+        step: int | None,
+        wall_time: float,
+        options: dict[str, object],
+        arrays: Sequence[Array],
+        shape: tuple[int, ...],
+        others: tuple[Snapshot, ...] = (),
+    ) -> None:
+        """Log a picture or a histogram that must not be dropped: in the heavy lane, and waiting where that is full."""
+        if not isinstance(arrays[0], np.ndarray) and arrays[0].is_cuda and _is_capturing(arrays[0]):
+            self._outbox.count_drop(tag)
+            return
+        nbytes = math.prod(shape) * dtype_of(arrays[0]).itemsize + sum(one.spec.nbytes for one in others)
+        if not self._outbox.reserve_heavy(nbytes, wait_s=KEEP_WAIT_S):
+            return
+        try:
+            copy = self._snapshotter.copy_all(arrays, shape)
+        except BaseException:  # no memory, or a device that failed
+            self._outbox.free_heavy(nbytes)
+            raise
+        self._outbox.put_heavy(RecordCall(self._run.id, kind, tag, step, wall_time, options, (copy, *others)))
 
     def _snapshot(self, tag: str, arrays: Sequence[Array], shape: tuple[int, ...], *, owned: bool) -> Snapshot | None:
         """Copy what is selected; None when there is no memory for it, which is counted."""

@@ -14,10 +14,12 @@ class RunHandle:
         id: how records name it.
         path: what OPEN_RUN says: absolute, or relative to the daemon's logdir.
         opened_at: when it was first opened here, seconds since the epoch.
-        refused: why the daemon refused it, once it has; empty otherwise.
+        refused: why the daemon refuses it, as long as it does; empty otherwise.
+        is_hopeless: it will always be refused: asking again does not help.
     """
 
     id: int
     path: str
     opened_at: float = field(default_factory=time.time)
     refused: str = ""
+    is_hopeless: bool = False

@@ -41,6 +41,10 @@ NOBODY_ANSWERS_S = 5.0
 """Who has waited for so long, and there never was a connection, waits for a daemon that is not there."""
 HOPELESS_S = 0.5
 """How long a closing connection tries all the same."""
+PROGRESS_S = 1.0
+"""How often somebody who waits for the end is told that it goes on."""
+LATE_S = 5.0
+"""So much later than its deadline a connection may end: what is left is written into the spool."""
 SEND_BUDGET_S = 0.02
 """So long it sends before it looks at replies again."""
 ZERO_COPY_BYTES = 64 * KIB
@@ -55,7 +59,7 @@ class Sender:
         outbox: what was called.
         lock: held while ``delivery`` is driven, here and by callers that open runs or ask for statistics.
         find_endpoint: gives the daemon's endpoint; may take a second, and may start the daemon; asks what it is
-            given whether to give up.
+            given, every few hundredths of a second, whether to give up.
         daemon_lives: whether the daemon's process certainly lives, where that can be known.
         memory_is_short: whether snapshots that the daemon has not taken over fill half of their memory.
         say: tells the user something, once per text.
@@ -123,14 +127,23 @@ class Sender:
             return False
         return min(waited_s, time.monotonic() - self._asked_since) > NOBODY_ANSWERS_S
 
-    def stop(self, deadline_s: float) -> None:
-        """Settle what is left until the deadline, say goodbye, end the thread. Idempotent."""
-        if self._stop_by is None:
-            self._stop_after_s = deadline_s
-            self._stop_by = time.monotonic() + deadline_s
+    def stop(self, deadline_s: float, show_progress: Callable[[float], None]) -> None:
+        """Settle what is left until the deadline, say goodbye, end the thread.
+
+        Idempotent; the earliest deadline counts.
+
+        Args:
+            deadline_s: seconds from now.
+            show_progress: told every second how many have passed.
+        """
+        stop_by = time.monotonic() + deadline_s
+        if self._stop_by is None or stop_by < self._stop_by:
+            self._stop_after_s, self._stop_by = deadline_s, stop_by
         self._wakeup.wake()
+        begun = time.monotonic()
         # Not by join: one that Ctrl-C interrupts makes CPython 3.11 take a living thread for one that has ended.
-        self._ended.wait(deadline_s + 5.0)
+        while not self._ended.wait(PROGRESS_S) and (waited_s := time.monotonic() - begun) < deadline_s + LATE_S:
+            show_progress(waited_s)
 
     @property
     def has_ended(self) -> bool:
@@ -165,9 +178,11 @@ class Sender:
             self._disconnect()
             if self._context is not None:
                 self._context.term()
-            with self._lock:
-                self._delivery.abandon(self.problem or TransportError("the connection is closed"))
-            self._ended.set()
+            try:
+                with self._lock:
+                    self._delivery.abandon(self.problem or TransportError("the connection is closed"))
+            finally:
+                self._ended.set()
 
     def _connect(self, now: float) -> None:
         if now < self._retry_at:
@@ -214,7 +229,12 @@ class Sender:
         return socket
 
     def _gives_up(self) -> bool:
-        """Whether looking for a daemon has become pointless: the deadline of a closing connection has passed."""
+        """Whether looking for a daemon has become pointless: the deadline of a closing connection has passed.
+
+        It is asked again and again meanwhile, which may be for many seconds: what is called then is not left lying.
+        """
+        with self._paused, self._lock:
+            self._take_calls()
         return self._stop_by is not None and time.monotonic() >= self._stop_by
 
     def _fail(self, error: SidelogError) -> None:
@@ -260,7 +280,8 @@ class Sender:
     def _work(self) -> None:
         with self._paused, self._lock:
             self._receive()
-            self._delivery.collect()
+            self._take_calls()
+            self._delivery.ask_again(time.monotonic())
             if self._outbox.refused:
                 self._say(
                     "calls are not taken any more, too many wait for a daemon that is away: flush() says how many"
@@ -269,6 +290,11 @@ class Sender:
                 self._say("pictures or histograms are dropped, more come than are written (statistics().dropped_tags)")
             self._delivery.tell_view(time.monotonic())
             self._send()
+
+    def _take_calls(self) -> None:
+        now = time.monotonic()
+        self._delivery.collect(now)
+        self._delivery.spill(now)
 
     def _receive(self) -> None:
         if self._socket is None:
@@ -344,6 +370,8 @@ class Sender:
         waited_s = now - (self._stop_by - self._stop_after_s)
         if now >= self._stop_by or (waited_s > HOPELESS_S and self.is_hopeless(waited_s)):
             return True
+        if phase is Phase.LIVE and waited_s > HOPELESS_S and self._delivery.busy and self._delivery.is_stuck:
+            return True  # all that is left is of runs that are refused: it is kept in the spool
         if phase is Phase.LIVE and not self._delivery.busy:
             with self._lock:
                 self._delivery.leave()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ class Settings:
             (``SIDELOG_OVERFLOW_MB``, default 256).
         heavy_bytes: memory for audio, video, meshes and the like that are not written yet (``SIDELOG_HEAVY_MB``,
             default 512).
+        spool_bytes: how much of what no daemon takes is kept on disk (``SIDELOG_SPOOL_MB``, default 1024; 0 keeps
+            nothing).
         exit_timeout_s: how long ``close()`` and interpreter exit wait (``SIDELOG_EXIT_TIMEOUT``, default 30).
 
     Raises:
@@ -36,6 +39,7 @@ class Settings:
     arena_bytes: int = 64 * MIB
     overflow_bytes: int = 256 * MIB
     heavy_bytes: int = 512 * MIB
+    spool_bytes: int = 1024 * MIB
     exit_timeout_s: float = 30.0
 
     def __post_init__(self) -> None:
@@ -53,18 +57,21 @@ class Settings:
             arena_bytes=int(_number("SIDELOG_ARENA_MB", 64, 1, 65536) * MIB),
             overflow_bytes=int(_number("SIDELOG_OVERFLOW_MB", 256, 0, 65536) * MIB),
             heavy_bytes=int(_number("SIDELOG_HEAVY_MB", 512, 1, 65536) * MIB),
+            spool_bytes=int(_number("SIDELOG_SPOOL_MB", 1024, 0, 1 << 20) * MIB),
             exit_timeout_s=_number("SIDELOG_EXIT_TIMEOUT", 30, 0, 86400),
         )
 
 
-def spool_folder() -> Path:
-    """Where records are kept that no daemon takes: ``SIDELOG_SPOOL_DIR``, else ``sidelog`` in the state folder."""
+def spool_folders() -> list[Path]:
+    """Where spools are, the first place first: ``SIDELOG_SPOOL_DIR``; else the user's folder for states, a temp folder.
+
+    Not beside the run: that may be the very disk that is full.
+    """
     given = os.environ.get("SIDELOG_SPOOL_DIR")
     if given:
-        return Path(given).absolute()
-    state = os.environ.get("XDG_STATE_HOME", "")
-    # The XDG specification has relative paths ignored.
-    return (Path(state) if state.startswith("/") else Path.home() / ".local" / "state") / "sidelog"
+        return [Path(given).absolute()]
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return [state / "sidelog", Path(tempfile.gettempdir()) / f"sidelog-spool-{os.getuid()}"]
 
 
 def check_endpoint(endpoint: object) -> str:

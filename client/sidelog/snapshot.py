@@ -172,12 +172,17 @@ class Snapshotter:
 
         A CUDA tensor is fetched by the sender where the staging ring has room, else at once.
         """
-        if not isinstance(array, np.ndarray):
-            if array.device.type == "cuda" and (snapshot := self.take([array], shape_of(array))) is not None:
+        return self.copy_all([array], shape_of(array))
+
+    def copy_all(self, arrays: Sequence[Array], shape: tuple[int, ...]) -> Snapshot:
+        """The same with several arrays, as :meth:`take` stacks them."""
+        first = arrays[0]
+        if not isinstance(first, np.ndarray):
+            if first.device.type == "cuda" and (snapshot := self.take(arrays, shape)) is not None:
                 return snapshot
-            array = array.detach().cpu()
-        spec = BufferSpec(dtype_of(array), shape_of(array))
-        return BorrowedSnapshot(spec, _copied([array], spec.nbytes), None)
+            arrays = [array.detach().cpu() for array in cast("Sequence[torch.Tensor]", arrays)]
+        spec = BufferSpec(dtype_of(first), shape)
+        return BorrowedSnapshot(spec, _copied(arrays, spec.nbytes), None)
 
 
 def kept(array: Array) -> Snapshot:

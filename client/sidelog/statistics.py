@@ -13,6 +13,7 @@ WITH_DAEMON = "went down with a daemon or its connection"
 NOT_IN_TIME = "not written when the connection ended"
 NOT_TAKEN = "called while too many waited for a daemon"
 LATE = "called when the process was ending"
+DAMAGED = "damaged in the spool"
 RUN_REFUSED = "of a run that the daemon refused"
 TOO_LARGE = "larger than the daemon takes"
 """Causes of a loss, as they are told."""
@@ -29,7 +30,7 @@ class Statistics:
         dropped: pictures dropped under pressure, here or in the daemon; CUDA tensors of a graph that was being
             captured.
         lost: records that no event file holds for another reason, see ``lost_causes``.
-        spooled: records that are left in the spool file.
+        spooled: records that no event file may hold yet, kept in the spool when the connection ended.
         pending: records under way.
         dropped_tags: those dropped, by tag.
         lost_causes: those lost, by cause.
@@ -39,14 +40,14 @@ class Statistics:
     rejected: int = 0
     dropped: int = 0
     lost: int = 0
-    spooled: int = 0
     pending: int = 0
+    spooled: int = 0
     dropped_tags: Mapping[str, int] = field(default_factory=dict)
     lost_causes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def logged(self) -> int:
-        return self.written + self.rejected + self.dropped + self.lost + self.spooled + self.pending
+        return self.written + self.rejected + self.dropped + self.lost + self.pending + self.spooled
 
 
 class Totals:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shlex
 import shutil
-import socket
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sidelog import status_table
 from sidelog.inquiry import Answer, Found, ask, find_daemons
-from sidelog.settings import check_endpoint, spool_folder
+from sidelog.left_spool import left_spools
+from sidelog.settings import check_endpoint, spool_folders
+from sidelog.spool import SUFFIX
 from sidelog_shared.errors import SidelogError
 from sidelog_shared.rendezvous import runtime_folder
 
@@ -33,7 +36,7 @@ class SpoolFile:
         path: the file.
         nbytes: its size.
         age_s: how long ago it was written last.
-        in_use: its worker lives, and sends what is in it as soon as a daemon takes it.
+        in_use: its worker lives, and sends what is in it as soon as a daemon takes it; or somebody replays it.
     """
 
     path: Path
@@ -102,27 +105,19 @@ def gather(endpoint: str = "") -> Status:
         known = [one for one in daemons if one.endpoint == endpoint]
         daemons = known or [Found(endpoint)]
     answers = ask(daemons)
-    return Status(time.time(), answers, find_spools(spool_folder(), answers))
+    return Status(time.time(), answers, find_spools(spool_folders()))
 
 
-def find_spools(folder: Path, answers: list[Answer]) -> list[SpoolFile]:
-    """The spool files in a folder, the newest first."""
-    workers = {one.worker.id for answer in answers if answer.report is not None for one in answer.report.workers}
+def find_spools(folders: Iterable[Path]) -> list[SpoolFile]:
+    """The spools in these folders, the newest first."""
+    folders = list(folders)
+    left = set(left_spools(folders))
     found = []
-    for path in folder.glob("*.spool"):
-        try:
+    for path in [path for folder in folders for path in folder.glob(f"*{SUFFIX}")]:
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # it is gone by now, or somebody else's
             stat = path.stat()
-        except FileNotFoundError:  # its records have settled
-            continue
-        in_use = path.stem.rpartition("-")[2] in workers or _its_process_lives(path)
-        found.append(SpoolFile(path, stat.st_size, max(0.0, time.time() - stat.st_mtime), in_use))
+            found.append(SpoolFile(path, stat.st_size, max(0.0, time.time() - stat.st_mtime), path not in left))
     return sorted(found, key=lambda one: (one.age_s, one.path))
-
-
-def _its_process_lives(path: Path) -> bool:
-    """Whether the process that a spool file names lives: ``<host>-<pid>-<worker id>.spool``."""
-    host, _, pid = path.stem.rpartition("-")[0].rpartition("-")
-    return host == socket.gethostname() and pid.isdigit() and Path(f"/proc/{pid}").exists()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ from sidelog.lag import Lag
 from sidelog.light_lane import LightLane
 from sidelog.outbox import Outbox
 from sidelog.picture_lane import PictureLane
+from sidelog.spool import Spool
 from sidelog_shared.client_view import Backlog, ClientView, most
 from sidelog_shared.records import Lane
 
@@ -29,6 +30,7 @@ class Viewer:
         light: the lanes.
         heavy: likewise.
         pictures: likewise.
+        spool: where records are kept that no daemon takes.
         lost: what was lost, by cause.
     """
 
@@ -38,12 +40,14 @@ class Viewer:
         light: LightLane,
         heavy: HeavyLane,
         pictures: PictureLane,
+        spool: Spool | None,
         lost: Callable[[], Mapping[str, int]],
     ) -> None:
         self._outbox = outbox
         self._light = light
         self._heavy = heavy
         self._pictures = pictures
+        self._spool = spool
         self._lost = lost
         self._lag = Lag()
         self._told: ClientView | None = None
@@ -78,6 +82,7 @@ class Viewer:
                     outbox.picture_count + pictures.under_way, outbox.picture_bytes + pictures.held_bytes
                 ),
             },
+            spool=Backlog(self._light.spooled + self._heavy.spooled, 0 if self._spool is None else self._spool.nbytes),
             dropped=sum(dropped.values()),
             dropped_tags=most(dropped),
             lost=dict(self._lost()),
@@ -87,13 +92,13 @@ class Viewer:
 
     def _look_at_lag(self, now: float) -> float:
         outbox, light, heavy = self._outbox, self._light, self._heavy
-        oldest = self._pictures.first_unsettled_ordinal
+        oldest = self._pictures.first_unsettled_ordinal(None)
         return self._lag.look(
             now,
             called=(light.last + outbox.light_count, heavy.last + outbox.heavy_count, outbox.pictures_called),
             settled=(
-                light.settled_through,
-                heavy.settled_through,
+                light.first_unsettled - 1,
+                heavy.first_unsettled - 1,
                 sys.maxsize if oldest is None else oldest - 1,  # ordinals of those that were dropped are used again
             ),
         )

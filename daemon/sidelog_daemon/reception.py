@@ -208,7 +208,8 @@ class Reception:
         try:
             path = self._resolve(request.path)
         except ValueError as error:
-            return [self._refuse_run(session, request.run, request.path, Refusal.RUN_NAME, str(error))]
+            self._roster.open_run(session.worker.id, request.run, request.path)
+            return [self._refuse_run(session, request.run, Refusal.RUN_NAME, str(error))]
         # A run that is already open is opened again: the answer tells a new epoch what stands in it.
         session.runs[request.run] = RunState.OPENING
         self._roster.open_run(session.worker.id, request.run, path)
@@ -232,9 +233,9 @@ class Reception:
 
     def _scalars(self, session: Session, request: requests.Scalars) -> list[Action]:
         columns = request.columns
-        first, last = columns.first_seq, columns.first_seq + len(columns) - 1
+        first, last = columns.first_seq, columns.last_seq
         try:
-            fresh = session.take(Lane.LIGHT, first, last)
+            fresh = session.take(Lane.LIGHT, first, last, columns.spans())
         except MalformedHeader as error:
             self._fault(session, error)
             session.reject(Lane.LIGHT, session.lanes[Lane.LIGHT].received.missing(first, last), str(error))
@@ -285,7 +286,7 @@ class Reception:
         try:
             if envelope.kind == MessageKind.OPEN_RUN:
                 run = requests.read_run(envelope)
-                return [self._refuse_run(session, run, f"run {run}", Refusal.RUN_NAME, str(error))]
+                return [self._refuse_run(session, run, Refusal.RUN_NAME, str(error))]
             lane, first, last = requests.read_position(envelope)
         except MalformedHeader:
             return []
@@ -351,14 +352,13 @@ class Reception:
                     session.told_open.add(outcome.run)
                     log.info("%s: %s is open", session.worker.label, path)
                 session.runs[outcome.run] = RunState.OPEN
-                session.refused.pop(path, None)
+                session.refusals.pop(outcome.run, None)
                 if session.leaving:
                     return self._try_leave(session)
                 return [Send(session.peer, replies.Opened(outcome.run, outcome.marks).frames(session.epoch))]
             case RunRefused():
                 session.runs.pop(outcome.run, None)
-                path = self._roster.path(session.worker.id, outcome.run)
-                refusal = self._refuse_run(session, outcome.run, path, outcome.code, outcome.text, outcome.endpoint)
+                refusal = self._refuse_run(session, outcome.run, outcome.code, outcome.text, outcome.endpoint)
                 return [refusal, *(self._try_leave(session) if session.leaving else [])]
             case RunClosed():
                 path = self._roster.path(session.worker.id, outcome.run)
@@ -368,8 +368,9 @@ class Reception:
                     self._roster.close_run(session.worker.id, outcome.run)
         return self._try_leave(session) if session.leaving else []
 
-    def _refuse_run(self, session: Session, run: int, path: str, code: Refusal, text: str, endpoint: str = "") -> Send:
-        if session.refuse_run(path, text):  # who asks again every second is not to fill the log
+    def _refuse_run(self, session: Session, run: int, code: Refusal, text: str, endpoint: str = "") -> Send:
+        if session.refusals.get(run) != text:  # it is asked for again every second
+            session.refusals[run] = text
             self._complain(session, text)
         return Send(session.peer, replies.Refused(code, text, run, endpoint).frames(session.epoch))
 

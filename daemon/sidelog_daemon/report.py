@@ -135,7 +135,7 @@ class Reporter:
             unsettled=session.unsettled,
             render=rendering.get(worker.id, Backlog()),
             dropped_tags=session.dropped_tags,
-            refused=list(session.refused.items()),
+            refused=[(self._roster.path(worker.id, run), why) for run, why in session.refusals.items()],
             faults=dict(session.faults),
             last_error=session.last_trouble,
             last_error_s=now - session.troubled_at if session.last_trouble else None,

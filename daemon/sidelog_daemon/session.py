@@ -6,7 +6,7 @@ No I/O and no clock: messages and outcomes go in, counters and statuses come out
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -16,9 +16,6 @@ from sidelog_shared.errors import LimitExceeded, MalformedHeader
 from sidelog_shared.records import Buffer, End, Lane, LaneState, Record, Worker
 from sidelog_shared.replies import Status, Trouble
 from sidelog_shared.requests import Hello, Part
-
-MAX_REFUSED = 64
-"""So many refused runs are remembered per worker."""
 
 
 class RunState(Enum):
@@ -87,6 +84,7 @@ class Session:
         heard_at: when its last message came.
         features: what both sides can do.
         runs: the runs it asked for, by its own ids.
+        refusals: why runs were refused, of those that are.
         lanes: how far each lane has come.
         leaving: it said goodbye, or it is dead.
         awaiting_state: it asked for a flush, and waits for what comes of it.
@@ -100,7 +98,6 @@ class Session:
         received_bytes: bytes that came so far, of all its messages.
         meter: how fast those two grow.
         told_open: runs of which the log says that they are open.
-        refused: runs that it asked for and did not get: path and why.
         view: what it says of itself.
         viewed_at: when it said so.
         last_trouble: what its user was told last.
@@ -113,6 +110,7 @@ class Session:
     heard_at: float
     features: tuple[str, ...] = ()
     runs: dict[int, RunState] = field(default_factory=dict)
+    refusals: dict[int, str] = field(default_factory=dict)
     lanes: dict[Lane, LaneState] = field(default_factory=lambda: {lane: LaneState() for lane in Lane})
     leaving: bool = False
     alive: bool = True
@@ -128,12 +126,11 @@ class Session:
     received_bytes: int = 0
     meter: Meter = field(init=False)
     told_open: set[int] = field(default_factory=set)
-    refused: dict[str, str] = field(default_factory=dict)
     view: ClientView | None = None
     viewed_at: float = 0.0
     last_trouble: str = ""
     troubled_at: float = 0.0
-    _highest: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
+    _highest: dict[tuple[Lane, int], int] = field(default_factory=dict)
     _assemblies: dict[tuple[Lane, int], Assembly] = field(default_factory=dict)
     _dropped_tags: dict[str, int] = field(default_factory=dict)
     _troubles: list[Trouble] = field(default_factory=list)
@@ -176,21 +173,31 @@ class Session:
                 state.received.add(*hole)
                 state.settled.add(*hole)
 
-    def take(self, lane: Lane, first: int, last: int) -> list[tuple[int, int]]:
+    def take(self, lane: Lane, first: int, last: int, spans: Mapping[int, tuple[int, int]]) -> list[tuple[int, int]]:
         """Mark ``first..last`` as received; returns those that are new, as ranges.
 
+        Args:
+            lane: their lane.
+            first: the lowest number.
+            last: the highest.
+            spans: for each run the lowest and the highest number of its records.
+
         Raises:
-            MalformedHeader: the lane is reliable and a higher number was taken before. The markers know the highest
-                number alone, so a lower one that came later would count as written.
+            MalformedHeader: the lane is reliable and a higher number of the same run was taken before. The markers know
+                the highest number alone, so a lower one that came later would count as written.
         """
         state = self.lanes[lane]
         fresh = state.received.missing(first, last)
-        if fresh and lane.reliable and fresh[0][0] < self._highest[lane]:
-            raise MalformedHeader(
-                f"{lane.value} record {fresh[0][0]:,} comes after {self._highest[lane]:,}, expected the records of a "
-                "reliable lane in order"
-            )
-        self._highest[lane] = max(self._highest[lane], last)
+        if fresh and lane.reliable:
+            for run, (low, _) in spans.items():
+                highest = self._highest.get((lane, run), 0)
+                if low < highest and state.received.missing(low, min(spans[run][1], highest)):
+                    raise MalformedHeader(
+                        f"{lane.value} record {low:,} of run {run} comes after {highest:,}, expected the records of "
+                        "a run's reliable lane in order"
+                    )
+            for run, (_, high) in spans.items():
+                self._highest[lane, run] = max(self._highest.get((lane, run), 0), high)
         for hole in fresh:
             state.received.add(*hole)
             self.received_records += hole[1] - hole[0] + 1
@@ -213,7 +220,7 @@ class Session:
                 )
             self._assemblies[record.lane, record.seq] = Assembly.begin(record)
             return None
-        self.take(record.lane, record.seq, record.seq)
+        self._take_one(record)
         return record
 
     def take_part(self, part: Part) -> Record | None:
@@ -234,8 +241,11 @@ class Session:
             raise
         if record is not None:
             del self._assemblies[key]
-            self.take(record.lane, record.seq, record.seq)
+            self._take_one(record)
         return record
+
+    def _take_one(self, record: Record) -> None:
+        self.take(record.lane, record.seq, record.seq, {record.run: (record.seq, record.seq)})
 
     def give_up_parts(self) -> None:
         """The rest of what has begun will not come in this epoch."""
@@ -269,14 +279,6 @@ class Session:
         self._troubles = [*self._troubles[-7:], Trouble(self._trouble_count, text)]
         self.last_trouble, self.troubled_at = text, self.heard_at
         self.changed = True
-
-    def refuse_run(self, path: str, why: str) -> bool:
-        """Remember that a run was refused; returns whether that, or why, is new."""
-        if self.refused.get(path) == why:
-            return False
-        if path in self.refused or len(self.refused) < MAX_REFUSED:
-            self.refused[path] = why
-        return True
 
     def status(self) -> Status:
         return Status(self.lanes, self._dropped_tags, tuple(self._troubles))

@@ -193,6 +193,24 @@ class ScalarColumns:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def last_seq(self) -> int:
+        """Sequence number of the last row."""
+        return self.first_seq + len(self) - 1
+
+    def spans(self) -> dict[int, tuple[int, int]]:
+        """For each run the lowest and the highest sequence number of its rows."""
+        runs = np.array([one.run for one in self.series])
+        if (runs == runs[0]).all():
+            return {int(runs[0]): (self.first_seq, self.last_seq)}
+        of_rows = runs[self.index]
+        named, firsts = np.unique(of_rows, return_index=True)
+        lasts = len(of_rows) - 1 - np.unique(of_rows[::-1], return_index=True)[1]
+        return {
+            run: (self.first_seq + low, self.first_seq + high)
+            for run, low, high in zip(named.tolist(), firsts.tolist(), lasts.tolist(), strict=True)
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

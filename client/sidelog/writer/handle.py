@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sidelog.arguments import absolute_folder, check_writable, optional_step, run_folder, wall_time_or_now
 from sidelog.connection import FLUSH_TIMEOUT_S, connect, disconnect
+from sidelog.policies import Policies
 from sidelog.recorder import Recorder
 from sidelog.scalar_history import ScalarHistory
 from sidelog.settings import Settings
@@ -59,6 +60,7 @@ class WriterHandle:
         self._recorder: Recorder | None = None
         self._closed_statistics = Statistics()
         self._history = ScalarHistory()
+        self._policies = Policies()
         self._defaults: tuple[int | None, float | None] | None = None
         self.purge_step = optional_step(purge_step)
         self._purged = purge_step is None
@@ -110,6 +112,22 @@ class WriterHandle:
         finally:
             self._defaults = None
 
+    def policy(self, pattern: str, *, keep: Literal["latest", "all"] = "latest", every: int = 1) -> None:
+        """Say how pictures and histograms of some tags are logged by this writer from now on.
+
+        Args:
+            pattern: a tag, or several by ``*``, ``?`` and ``[...]`` as in file names; ``"layer*"``. Of two that fit,
+                the one that was said last counts.
+            keep: ``"latest"`` drops the oldest under pressure, as without a policy. ``"all"`` drops none: they are
+                kept until they are written, in the memory for audio and video (``SIDELOG_HEAVY_MB``) and then in the
+                spool; a call waits while both are full, 30 s at most.
+            every: of so many calls of a tag the first is logged, and the others return at once.
+
+        Raises:
+            ConfigError: an argument that cannot be.
+        """
+        self._policies.add(pattern, keep, every)
+
     def flush(self, pictures: bool = False, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
         """Wait until the scalars and texts logged so far stand in the event files; with ``pictures``, everything.
 
@@ -138,16 +156,22 @@ class WriterHandle:
         connection = recorder.connection
         deadline_s = self._settings.exit_timeout_s if timeout_s is None else timeout_s
         until = time.monotonic() + deadline_s
+        goodbye_s = GOODBYE_S
         try:
             connection.flush(recorder.runs, everything=True, timeout_s=deadline_s, show_progress=True)
+        except SidelogError:
+            until = 0.0  # it is given up: nothing is left to wait for
+            raise
         except BaseException:
-            until = 0.0  # it is settled, given up, or Ctrl-C: nothing is left to wait for
+            goodbye_s = until = 0.0  # Ctrl-C: nobody wants to wait
             raise
         finally:
-            self._closed_statistics = connection.statistics()
             for run in recorder.runs:
                 connection.close_run(run)
-            disconnect(connection, max(GOODBYE_S, until - time.monotonic()))  # lets go of the run's folder
+            try:
+                disconnect(connection, max(goodbye_s, until - time.monotonic()))  # lets go of the run's folder
+            finally:
+                self._closed_statistics = connection.statistics()
 
     def statistics(self) -> Statistics:
         """What became of the records of this process so far; of all writers that share this writer's daemon.
@@ -178,7 +202,7 @@ class WriterHandle:
             return None
         with _opening:
             if self._recorder is None:
-                recorder = Recorder(*connect(self._settings, self._folder), self._folder)
+                recorder = Recorder(*connect(self._settings, self._folder), self._folder, self._policies)
                 if not self._purged:  # once: not again after a close, nor in a forked child
                     self._purged = True
                     recorder.add_light(Kind.PURGE, "purge_step", self.purge_step, time.time(), {}, ())

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from sidelog.calls import FlushRequest, RecordCall, RunEnd
 from sidelog.delivery import Delivery, Phase
+from sidelog.left_spool import LeftSpool
 from sidelog.outbox import Outbox
 from sidelog.runs import RunHandle
 from sidelog.snapshot import BorrowedSnapshot, kept_bytes
+from sidelog.spool import Spool
 from sidelog.statistics import Statistics
 from sidelog_daemon.actions import (
     Action,
@@ -72,8 +74,10 @@ class Disk:
 
     Attributes:
         written: path -> (lane, number, tag).
+        busy: run directories that another daemon writes.
     """
 
+    busy: set[str] = field(default_factory=lambda: {"/busy"})
     written: dict[str, list[tuple[Lane, int, str]]] = field(default_factory=dict)
 
     def marks(self, path: str) -> RunMarks:
@@ -125,6 +129,10 @@ class MemoryDaemon:
             process_is_gone=lambda _: False,
         )
 
+    @property
+    def open_runs(self) -> set[int]:
+        return set(self._runs)
+
     def take(self, frames: Frames) -> None:
         self.carry_out(self.reception.feed(self.peer, frames, self._now))
 
@@ -154,8 +162,8 @@ class MemoryDaemon:
             count -= 1
             match command := self.commands.popleft():
                 case OpenRun(run=run, path=path):
-                    if path.startswith("/busy"):
-                        self._report(RunRefused(WORKER.id, run, Refusal.RUN_BUSY, f"{path} is busy"))
+                    if path in self._disk.busy:
+                        self._report(RunRefused(WORKER.id, run, Refusal.RUN_BUSY, f"{path} is busy", "ipc:///other"))
                     else:
                         self._runs[run] = path
                         self._report(RunOpened(WORKER.id, run, self._disk.marks(path)))
@@ -197,9 +205,14 @@ class MemoryDaemon:
         else:
             self._append(record.run, record.lane, record.seq, record.tag)
 
-    def commit(self) -> None:
-        """Write what is held, as the event files would be: what a marker covers is not written twice."""
-        entries, self.entries = self.entries, []
+    def commit(self, only: str = "") -> None:
+        """Write what is held, as the event files would be: what a marker covers is not written twice.
+
+        Args:
+            only: a run directory; the others are not written.
+        """
+        entries = [entry for entry in self.entries if only in ("", entry[0])]
+        self.entries = [entry for entry in self.entries if only not in ("", entry[0])]
         for path, lane, seq, tag in entries:
             marks = self._disk.marks(path)
             if lane is Lane.PICTURE:
@@ -231,12 +244,18 @@ class Rig:
         memories: every snapshot so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spool: Path | None = None, left: LeftSpool | None = None) -> None:
+        self.now = 100.0
         self.disk = Disk()
         self.daemon = MemoryDaemon(self.disk, 1)
         self.outbox = Outbox(wake=lambda: None, pressure_bytes=1 << 40, heavy_bytes=HEAVY_BYTES)
         self.said: list[str] = []
-        self.delivery = Delivery(WORKER, self.outbox, say=self.said.append)
+        self.spool = None if spool is None else Spool([spool], WORKER, budget_bytes=64 * MIB, say=self.said.append)
+        if left is not None:
+            self.spool = left.spool
+        self.delivery = Delivery(WORKER, self.outbox, say=self.said.append, spool=self.spool)
+        if left is not None:
+            self.delivery.restore(left)
         self.requests: deque[Frames] = deque()
         self.memories: list[Memory] = []
         self.runs: list[RunHandle] = []
@@ -275,8 +294,8 @@ class Rig:
         self.outbox.put_heavy(RecordCall(run, Kind.AUDIO, tag, 0, 0.0, {"sample_rate": 8000}, (samples,)))
         return True
 
-    def flush(self, *, everything: bool = False) -> FlushRequest:
-        request = FlushRequest(everything)
+    def flush(self, *, everything: bool = False, runs: frozenset[int] | None = None) -> FlushRequest:
+        request = FlushRequest(everything, runs)
         self.outbox.put_fence(request)
         return request
 
@@ -295,11 +314,19 @@ class Rig:
         self.daemon = MemoryDaemon(self.disk, self._instances)
         self.delivery.disconnected()
 
+    def pass_time(self, seconds: float) -> None:
+        """What the sender thread does as time passes, whether there is a daemon or not."""
+        self.delivery.collect(self.now)
+        self.now += seconds
+        self.delivery.collect(self.now)
+        self.delivery.spill(self.now)
+
     def look(self, count: int = 1_000_000) -> None:
         """What the sender thread does at a look; it sends at most ``count`` messages."""
         if self.delivery.phase is Phase.AWAY:
             self.connect()
-        self.delivery.collect()
+        self.delivery.collect(self.now)
+        self.delivery.ask_again(self.now)
         while count and (frames := self.delivery.peek()) is not None:
             count -= 1
             self.requests.append([bytes(frame) for frame in frames])
@@ -332,7 +359,8 @@ class Rig:
             self.exchange(1)
             self.daemon.finish()
             self.answer()
-            if not (self.delivery.busy or self.delivery.awaited or self.delivery.phase is Phase.AWAY):
+            stuck = self.delivery.is_stuck and self.delivery.phase is Phase.LIVE
+            if (stuck or not (self.delivery.busy or self.delivery.phase is Phase.AWAY)) and not self.delivery.awaited:
                 return
         raise AssertionError(f"it does not come to an end: {self.delivery.phase}, {self.statistics}")
 
@@ -343,6 +371,10 @@ class Rig:
             self.deliver()
             self.daemon.finish()
             self.answer()
+
+    @property
+    def spool_exists(self) -> bool:
+        return self.spool is not None and self.spool.path.exists()
 
     @property
     def statistics(self) -> Statistics:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from delivery_rig import Rig
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from delivery_rig import WORKER, Rig
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sidelog.calls import FlushRequest
 from sidelog.delivery import Phase
+from sidelog.left_spool import open_left_spool
 from sidelog_shared.errors import TransportError
 from sidelog_shared.limits import PART_BYTES
 from sidelog_shared.records import Lane
@@ -18,15 +22,15 @@ CALLS = (
 )  # fmt: skip
 EXCHANGES = ("exchange", "exchange", "look", "look", "deliver", "deliver", "answer", "answer", "tick", "heartbeat")
 DAEMON = ("write", "render", "render", "encode", "commit")
-TROUBLE = ("break", "drain", "down", "crash")
+TROUBLE = ("break", "drain", "down", "crash", "wait", "wait", "busy")
 STEPS = CALLS + EXCHANGES + DAEMON + TROUBLE
 
 
 class Life:
     """A rig to which things happen, and the count of what was called."""
 
-    def __init__(self) -> None:
-        self.rig = Rig()
+    def __init__(self, spool: Path) -> None:
+        self.rig = Rig(spool)
         self.light: dict[str, list[str]] = {path: [] for path in RUNS}
         self.heavy: dict[str, list[str]] = {path: [] for path in RUNS}
         self.calls = 0
@@ -93,10 +97,36 @@ class Life:
                 self.crash()
             case "crash":
                 self.crash()
+            case "wait":  # long enough for the spool, and for asking again
+                rig.pass_time(2.0)
+            case "busy":  # another daemon takes a run directory, or lets go of it; it shows when it is next opened
+                rig.disk.busy ^= {RUNS[run]}
 
     def crash(self) -> None:
         self.draining = False
         self.rig.new_daemon()
+
+    def replay(self) -> None:
+        """The process has ended; its spool is written by another, to a daemon that is there then."""
+        rig = self.rig
+        assert rig.spool is not None
+        spooled = rig.statistics.spooled
+        rig.spool.close()
+        path = rig.spool.path
+        assert path.exists() == (spooled > 0)
+        if spooled:
+            left = open_left_spool(path, say=rig.said.append)
+            assert left.worker == WORKER
+            other = Rig(left=left)
+            other.disk = rig.disk
+            other.disk.busy.clear()
+            other.new_daemon()
+            other.settle()
+            assert other.statistics.pending == other.statistics.lost == other.statistics.rejected == 0
+            left.spool.close()
+        for path_of_run in RUNS:
+            assert rig.written(path_of_run) == self.light[path_of_run]
+            assert rig.written(path_of_run, Lane.HEAVY) == self.heavy[path_of_run]
 
     def check(self) -> None:
         """Nothing is counted twice or forgotten, at any time."""
@@ -106,10 +136,13 @@ class Life:
         if self.draining:
             self.crash()
         self.rig.settle()
+        self.rig.disk.busy.clear()
+        self.rig.pass_time(2.0)
+        self.rig.settle()
         statistics = self.rig.statistics
         for path in RUNS:
-            assert self.rig.written(path) == ([] if path == "/busy" else self.light[path])
-            assert self.rig.written(path, Lane.HEAVY) == ([] if path == "/busy" else self.heavy[path])
+            assert self.rig.written(path) == self.light[path]
+            assert self.rig.written(path, Lane.HEAVY) == self.heavy[path]
         on_disk = [entry for entries in self.rig.disk.written.values() for entry in entries]
         assert len({(lane, seq) for lane, seq, _ in on_disk}) == len(on_disk)
         assert statistics.written == len(on_disk)
@@ -127,22 +160,26 @@ class Life:
 # A WELCOME that is lost, with pictures of which some had arrived.
 @example([("look", 9), ("deliver", 7), ("write", 4), ("picture", 0), ("picture", 0), ("break", 0), ("look", 9)])
 def test_every_light_record_is_written_once_and_every_picture_ends_once(steps: list[tuple[str, int]]) -> None:
-    life = Life()
-    for what, choice in steps:
-        life.step(what, choice)
-        life.check()
-    life.end()
+    with TemporaryDirectory() as folder:
+        life = Life(Path(folder, "spool"))
+        for what, choice in steps:
+            life.step(what, choice)
+            life.check()
+        life.end()
+        assert list(Path(folder).iterdir()) == []  # what was written is not kept
 
 
 @settings(max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 40)), max_size=60))
-def test_what_is_given_up_is_lost_and_nothing_is_pending(steps: list[tuple[str, int]]) -> None:
-    life = Life()
-    for what, choice in steps:
-        life.step(what, choice)
-    life.rig.delivery.abandon(TransportError("the deadline has passed"))
-    statistics = life.rig.statistics
-    assert statistics.pending == 0
-    assert statistics.logged == life.calls
-    assert all(memory.end for memory in life.rig.memories)
-    assert all(request.done.is_set() for request in life.flushes)
+def test_what_is_given_up_is_in_the_spool_and_written_once_when_it_is_replayed(steps: list[tuple[str, int]]) -> None:
+    with TemporaryDirectory() as folder:
+        life = Life(Path(folder, "spool"))
+        for what, choice in steps:
+            life.step(what, choice)
+        life.rig.delivery.abandon(TransportError("the deadline has passed"))
+        statistics = life.rig.statistics
+        assert statistics.pending == 0
+        assert statistics.logged == life.calls
+        assert all(memory.end for memory in life.rig.memories)
+        assert all(request.done.is_set() for request in life.flushes)
+        life.replay()

@@ -12,12 +12,16 @@ from sidelog_shared.limits import MIB, PART_BYTES
 from sidelog_shared.records import Lane
 
 
-@pytest.fixture
-def rig() -> Rig:
+def open_rig() -> Rig:
     rig = Rig()
     rig.open_run()
     rig.exchange()
     return rig
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return open_rig()
 
 
 def clips(rig: Rig) -> list[str]:
@@ -45,8 +49,9 @@ def test_what_a_daemon_took_down_with_it_is_sent_to_the_next_one(rig: Rig) -> No
     assert rig.statistics == Statistics(written=3)
 
 
-def test_a_daemon_is_not_handed_everything_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daemon_is_not_handed_everything_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heavy_lane, "WINDOW_BYTES", 2 * MIB)
+    rig = open_rig()
     for index in range(4):
         rig.clip(f"clip {index}", nbytes=MIB)
     rig.look()
@@ -63,8 +68,9 @@ def test_a_daemon_is_not_handed_everything_at_once(rig: Rig, monkeypatch: pytest
     assert len(clips(rig)) == 4
 
 
-def test_one_that_is_larger_than_the_window_is_sent_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_is_larger_than_the_window_is_sent_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heavy_lane, "WINDOW_BYTES", 1 * MIB)
+    rig = open_rig()
     rig.clip("large", nbytes=3 * MIB)
     rig.clip("small")
     rig.look()

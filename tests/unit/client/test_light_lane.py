@@ -15,7 +15,7 @@ from sidelog_shared import requests
 from sidelog_shared.frames import unpack
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MAX_HEADER_BYTES, MIB
-from sidelog_shared.records import Kind, Series
+from sidelog_shared.records import Kind, LaneState, Series
 
 
 def text(payload: bytes) -> RecordCall:
@@ -28,9 +28,13 @@ def box(*calls: LightCall) -> Outbox:
     return outbox
 
 
-def sent(lane: LightLane) -> list[tuple[int, str, float | None]]:
-    """(number, tag, value; None for a text) of everything that can be sent now."""
-    found: list[tuple[int, str, float | None]] = []
+def lane_of(outbox: Outbox) -> LightLane:
+    return LightLane(outbox, None, pytest.fail)
+
+
+def sent(lane: LightLane) -> list[tuple[int, int, str, float | None]]:
+    """(number, run, tag, value; None for a text) of everything that can be sent now."""
+    found: list[tuple[int, int, str, float | None]] = []
     while messages := lane.next_messages(1):
         for frames in messages:
             envelope = unpack([bytes(frame) for frame in frames], max_bytes=4 * MIB)
@@ -39,14 +43,14 @@ def sent(lane: LightLane) -> list[tuple[int, str, float | None]]:
                 columns = request.columns
                 for row in range(len(columns)):
                     series = columns.series[int(columns.index[row])]
-                    found.append((columns.first_seq + row, series.tag, float(columns.values[row])))
+                    found.append((columns.first_seq + row, series.run, series.tag, float(columns.values[row])))
             elif isinstance(request, requests.RecordMessage):
-                found.append((request.record.seq, request.record.tag, None))
+                found.append((request.record.seq, request.record.run, request.record.tag, None))
     return found
 
 
 @given(st.lists(st.sampled_from(["a", "b", "long", "new", "text", "flush"]), max_size=700), st.integers(1, 300))
-def test_every_call_is_numbered_and_sent_in_order(what: list[str], taken_rows: int) -> None:
+def test_every_call_is_numbered_and_sent_in_the_order_of_its_run(what: list[str], taken_rows: int) -> None:
     known = {"a": Series(1, "a"), "b": Series(2, "b")}
     calls: list[LightCall] = []
     expected: list[tuple[int, str, float | None]] = []
@@ -57,35 +61,40 @@ def test_every_call_is_numbered_and_sent_in_order(what: list[str], taken_rows: i
             flushes[id(calls[-1])] = len(expected)
         elif one == "text":
             calls.append(text(b"text"))
-            expected.append((len(expected) + 1, "note", None))
+            expected.append((1, "note", None))
         else:
             series = known.get(one) or Series(1, f"{number:1000d}" if one == "long" else one, "title")
             calls.append((series, 0, 0.0, float(number)))
-            expected.append((len(expected) + 1, series.tag, float(number)))
-    lane = LightLane(box(*calls))
+            expected.append((series.run, series.tag, float(number)))
+    lane = lane_of(box(*calls))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(light_lane, "_TAKEN_ROWS", taken_rows)
-        while (request := lane.collect()) is not None:
+        while (request := lane.collect(0.0)) is not None:
             assert lane.last == flushes.pop(id(request))  # everything before it, and nothing behind it
     assert not flushes
     assert lane.last == lane.pending == len(expected)
-    assert sent(lane) == expected
-    lane.settle(IntervalSet([(1, max(len(expected), 1))]))
-    assert (lane.pending, lane.settled_through) == (0, len(expected))
+    found = sent(lane)
+    assert [seq for seq, *_ in found] == list(range(1, len(expected) + 1))
+    for run in (1, 2):  # across runs, nobody sees the order
+        assert [(one, tag, value) for _, one, tag, value in found if one == run] == [
+            call for call in expected if call[0] == run
+        ]
+    lane.settle(LaneState(settled=IntervalSet([(1, max(len(expected), 1))])))
+    assert (lane.pending, lane.first_unsettled) == (0, len(expected) + 1)
 
 
 def test_a_message_has_a_bounded_number_of_rows() -> None:
     series = Series(1, "a")
-    lane = LightLane(box(*((series, 0, 0.0, 1.0) for _ in range(MAX_ROWS + 1))))
-    lane.collect()
+    lane = lane_of(box(*((series, 0, 0.0, 1.0) for _ in range(MAX_ROWS + 1))))
+    lane.collect(0.0)
     messages = [lane.next_messages(1), lane.next_messages(1)]
     assert [len(requests.Scalars.read(unpack(one[0], max_bytes=MIB)).columns) for one in messages] == [MAX_ROWS, 1]
 
 
 def test_the_longest_series_fit_into_a_header() -> None:
     rows = [(Series(1, f"{number:01024d}", "ä" * 2048, "x" * 4096), 0, 0.0, 1.0) for number in range(50)]
-    lane = LightLane(box(*rows))
-    lane.collect()
+    lane = lane_of(box(*rows))
+    lane.collect(0.0)
     count = 0
     while messages := lane.next_messages(1):
         count += 1
@@ -96,32 +105,32 @@ def test_the_longest_series_fit_into_a_header() -> None:
 def test_what_is_held_is_bounded_and_the_rest_waits_in_the_outbox(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(light_lane, "MAX_HELD_BYTES", 10_000)
     outbox = box(*(text(bytes(1000)) for _ in range(20)))
-    lane = LightLane(outbox)
-    lane.collect()
+    lane = lane_of(outbox)
+    lane.collect(0.0)
     assert (lane.pending, len(outbox.light)) == (8, 12)
-    lane.settle(IntervalSet([(1, 4)]))
-    lane.collect()
+    lane.settle(LaneState(settled=IntervalSet([(1, 4)])))
+    lane.collect(0.0)
     assert (lane.pending, len(outbox.light)) == (8, 8)
 
 
 def test_of_a_batch_only_what_has_not_settled_is_sent_again() -> None:
-    lane = LightLane(box(*((Series(1, "a"), 0, 0.0, float(value)) for value in range(1, 8))))
-    lane.collect()
+    lane = lane_of(box(*((Series(1, "a"), 0, 0.0, float(value)) for value in range(1, 8))))
+    lane.collect(0.0)
     assert len(sent(lane)) == 7
-    lane.settle(IntervalSet([(1, 2), (4, 5), (7, 7)]))
-    assert (lane.pending, lane.settled_through) == (2, 0)
+    lane.settle(LaneState(settled=IntervalSet([(1, 2), (4, 5), (7, 7)])))
+    assert (lane.pending, lane.first_unsettled) == (2, 1)
     lane.rewind()
-    assert sent(lane) == [(3, "a", 3.0), (6, "a", 6.0)]
-    assert (lane.pending, lane.settled_through) == (2, 2)
-    lane.settle(IntervalSet([(1, 6)]))
-    assert (lane.pending, lane.settled_through) == (0, 7)
+    assert sent(lane) == [(3, 1, "a", 3.0), (6, 1, "a", 6.0)]
+    assert (lane.pending, lane.first_unsettled) == (2, 3)
+    lane.settle(LaneState(settled=IntervalSet([(1, 6)])))
+    assert (lane.pending, lane.first_unsettled) == (0, 8)
 
 
 def test_what_is_abandoned_is_lost_and_who_waits_in_line_is_returned() -> None:
     flush = FlushRequest(everything=False)
     outbox = box((Series(1, "a"), 0, 0.0, 1.0), flush, text(b""))
-    lane = LightLane(outbox)
-    assert lane.collect() is flush
+    lane = lane_of(outbox)
+    assert lane.collect(0.0) is flush
     late = FlushRequest(everything=True)
     outbox.put_fence(late)
     assert lane.abandon() == [late]

@@ -131,10 +131,10 @@ class TestPictures:
             box.put_picture(call)
         fence = FlushRequest(everything=True)
         box.put_fence(fence)
-        assert (fence.picture_target, box.first_waiting_ordinal, box.picture_count) == (3, 1, 3)
+        assert (fence.picture_target, box.first_waiting_ordinal(), box.picture_count) == (3, 1, 3)
         assert box.tags() == ["a", "b", "c"]
         assert [call.ordinal for call in calls] == [1, 2, 3]
-        assert (box.first_waiting_ordinal, box.picture_count) == (None, 0)
+        assert (box.first_waiting_ordinal(), box.picture_count) == (None, 0)
 
     def test_the_oldest_of_the_same_run_and_tag_makes_room(self) -> None:
         box = Box()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -105,20 +105,19 @@ def test_nobody_and_a_spool_are_told() -> None:
     )
 
 
-def test_a_spool_is_in_use_while_its_worker_lives(tmp_path: Path) -> None:
-    host = socket.gethostname()
-    (tmp_path / f"elsewhere-4711-{'a' * 16}.spool").write_bytes(b"1234")
-    (tmp_path / f"elsewhere-4711-{'b' * 16}.spool").touch()
-    (tmp_path / f"{host}-1-{'c' * 16}.spool").touch()  # process 1 lives
-    (tmp_path / f"{host}-{2**22 + 1}-{'d' * 16}.spool").touch()
+def test_a_spool_is_in_use_while_somebody_holds_it(tmp_path: Path) -> None:
+    (tmp_path / "a.spool").write_bytes(b"1234")
+    (tmp_path / "b.spool").touch()
     (tmp_path / "notes.txt").touch()
-    answers = [Answer(LOCAL, "runs", report([WorkerReport(RANK_0, "live")], []))]
-    found = {one.path.stem[-1]: one for one in find_spools(tmp_path, answers)}
-    assert {letter: one.in_use for letter, one in found.items()} == {"a": True, "b": False, "c": True, "d": False}
-    assert found["a"].nbytes == 4
-    assert found["a"].to_map()["command"] is None
-    assert found["b"].to_map()["command"] == f"sidelog replay {tmp_path}/elsewhere-4711-{'b' * 16}.spool"
-    assert find_spools(tmp_path / "nowhere", []) == []
+    with (tmp_path / "a.spool").open("rb+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        found = {one.path.name: one for one in find_spools([tmp_path, tmp_path / "nowhere"])}
+    assert {name: (one.in_use, one.nbytes) for name, one in found.items()} == {
+        "a.spool": (True, 4),
+        "b.spool": (False, 0),
+    }
+    assert found["a.spool"].to_map()["command"] is None
+    assert found["b.spool"].to_map()["command"] == f"sidelog replay {tmp_path}/b.spool"
 
 
 def test_sizes_and_spans_are_short() -> None:

@@ -252,7 +252,7 @@ class TestRecords:
         status = client.state()
         assert status.lanes[Lane.LIGHT].settled.ranges() == [(1, 3)]
         assert status.troubles[-1].text == (
-            "light record 1 comes after 6, expected the records of a reliable lane in order"
+            "light record 1 of run 1 comes after 6, expected the records of a run's reliable lane in order"
         )
 
     def test_of_the_picture_lane_come_in_any_order(self, client: Client) -> None:

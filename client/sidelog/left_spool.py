@@ -1,0 +1,203 @@
+"""A spool that another process left: whose records are in it, and where each stands."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sidelog.kept_records import PLACE_BYTES, Entry, Span, read_kept, scalars_bytes
+from sidelog.runs import RunHandle
+from sidelog.spool import SUFFIX, DamagedSpool, Place, Spool
+from sidelog_shared import recording, requests
+from sidelog_shared.descriptors import close_private, open_private
+from sidelog_shared.errors import ConfigError, ProtocolError, TransportError
+from sidelog_shared.frames import Envelope, MessageKind
+from sidelog_shared.records import BufferSpec, Lane, Record, Worker
+
+_HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
+
+
+@dataclass(frozen=True, slots=True)
+class LeftSpool:
+    """What a spool holds.
+
+    Attributes:
+        worker: whose records they are.
+        runs: where they belong.
+        entries: the records of each reliable lane, in the file's order.
+        spool: the file, open and locked.
+        damaged_bytes: bytes that are no message: what stood there is lost.
+        torn_bytes: bytes of a last message that was never whole: its process was killed while it wrote them.
+    """
+
+    worker: Worker
+    runs: tuple[RunHandle, ...]
+    entries: dict[Lane, list[Entry]]
+    spool: Spool
+    damaged_bytes: int
+    torn_bytes: int
+
+    @property
+    def count(self) -> int:
+        """How many records it holds; some may stand in the event files already."""
+        return sum(entry.last - entry.first + 1 for entries in self.entries.values() for entry in entries)
+
+
+def left_spools(folders: Iterable[Path]) -> list[Path]:
+    """The spools in these folders whose processes are gone, the oldest first."""
+    found: list[tuple[float, Path]] = []
+    for path in [path for folder in folders for path in folder.glob(f"*{SUFFIX}")]:
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # it is gone by now, or somebody else's
+            if not _is_in_use(path):
+                found.append((path.stat().st_mtime, path))
+    return [path for _, path in sorted(found)]
+
+
+def _is_in_use(path: Path) -> bool:
+    fd = open_private(path, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    except OSError as error:
+        return error.errno in _HELD
+    else:
+        return False
+    finally:
+        close_private(fd)
+
+
+def open_left_spool(path: Path, *, say: Callable[[str], None]) -> LeftSpool:
+    """Lock a spool and see what is in it. It is read once through; what it holds stays on disk.
+
+    Args:
+        path: the file.
+        say: tells the user something.
+
+    Raises:
+        ConfigError: it is no spool, or cannot be opened.
+        TransportError: the process that writes it lives.
+    """
+    try:
+        fd = open_private(path, os.O_RDWR)
+    except OSError as error:
+        raise ConfigError(f"spool {path} cannot be opened: {error.strerror}") from error
+    try:
+        _lock(fd, path)
+        if not recording.is_recording(fd):
+            raise ConfigError(f"{path} is no spool of this version, expected a file that begins with "
+                              f"{recording.FILE_HEADER!r}")  # fmt: skip
+        index = _Index()
+        for found in recording.read(fd):
+            index.take(found)
+        if index.worker is None:
+            raise ConfigError(f"{path} does not say whose records it holds, expected a HELLO at its beginning")
+        places = sum(map(len, index.entries.values()))
+        spool = Spool.adopt(path, fd, index.worker, places, say=say)
+    except BaseException:
+        close_private(fd)
+        raise
+    return LeftSpool(
+        index.worker, tuple(index.runs.values()), index.entries, spool, index.damaged_bytes, index.torn_bytes
+    )
+
+
+def _lock(fd: int, path: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _HELD:
+            raise TransportError(
+                f"spool {path} is in use: its training still runs, or somebody replays it already"
+            ) from error
+        # A file system without locks: two that replay it at once write nothing twice, the event files know.
+
+
+@dataclass(slots=True)
+class _Index:
+    """What was found so far."""
+
+    worker: Worker | None = None
+    runs: dict[int, RunHandle] = field(default_factory=dict)
+    entries: dict[Lane, list[Entry]] = field(default_factory=lambda: {Lane.LIGHT: [], Lane.HEAVY: []})
+    damaged_bytes: int = 0
+    torn_bytes: int = 0
+    _record: Record | None = None
+    _begun_at: int = 0
+    _missing_bytes: int = 0
+
+    def take(self, found: recording.Recorded | recording.Unreadable) -> None:
+        if isinstance(found, recording.Unreadable):
+            self._break_off()
+            if found.torn:
+                self.torn_bytes += found.end - found.offset
+            else:
+                self.damaged_bytes += found.end - found.offset
+            return
+        try:
+            self._read(found, read_kept(found.frames))
+        except (ProtocolError, DamagedSpool):
+            self._break_off()
+            self.damaged_bytes += found.end - found.offset
+
+    def _read(self, found: recording.Recorded, envelope: Envelope) -> None:
+        place = Place(found.offset, found.end)
+        if envelope.kind == MessageKind.PART:
+            self._part(requests.Part.read(envelope), found.end)
+            return
+        self._break_off()
+        match envelope.kind:
+            case MessageKind.HELLO:
+                self.worker = requests.Hello.read(envelope).worker
+            case MessageKind.OPEN_RUN:
+                run = requests.OpenRun.read(envelope)
+                opened_at = 0.0 if run.wall_time is None else run.wall_time
+                self.runs[run.run] = RunHandle(run.run, run.path, opened_at)
+            case MessageKind.SCALARS:
+                columns = requests.Scalars.read(envelope).columns
+                nbytes = scalars_bytes(columns)
+                self._add(Lane.LIGHT, columns.first_seq, columns.last_seq, columns.spans(), nbytes, place)
+            case MessageKind.RECORD:
+                record = requests.RecordMessage.read(envelope).record
+                if record.in_parts:
+                    self._record, self._begun_at, self._missing_bytes = record, found.offset, record.nbytes
+                else:
+                    self._add_record(record, place)
+
+    def _part(self, part: requests.Part, end: int) -> None:
+        record = self._record
+        if record is None or part.seq != record.seq or part.lane is not record.lane:
+            return  # the rest of a record whose beginning is damaged
+        self._missing_bytes -= len(part.data)
+        if not self._missing_bytes:
+            self._record = None
+            self._add_record(record, Place(self._begun_at, end))
+
+    def _break_off(self) -> None:
+        """The record that has begun is not whole: what there is of it is not sent."""
+        self._record = None
+
+    def _add_record(self, record: Record, place: Place) -> None:
+        nbytes = sum(BufferSpec(spec.dtype, spec.shape).nbytes for spec in record.specs)
+        self._add(record.lane, record.seq, record.seq, {record.run: (record.seq, record.seq)}, nbytes, place)
+
+    def _add(self, lane: Lane, first: int, last: int, spans: dict[int, Span], nbytes: int, place: Place) -> None:
+        entries = self.entries[lane]
+        before = entries[-1] if entries else None
+        if (
+            before is not None
+            and before.place is not None
+            and (first, place.offset) == (before.last + 1, before.place.end)
+            and spans.keys() == before.spans.keys()
+            and before.nbytes + nbytes <= PLACE_BYTES
+        ):
+            before.last = last
+            before.spans = {run: (before.spans[run][0], spans[run][1]) for run in spans}
+            before.nbytes += nbytes
+            before.place = Place(before.place.offset, place.end)
+        else:
+            entries.append(Entry(first, last, spans, nbytes, 0.0, None, place))

@@ -1,0 +1,101 @@
+"""``sidelog replay FILE``: write what a training left in its spool."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from enum import IntEnum
+from pathlib import Path
+
+from sidelog.connection import replay
+from sidelog.left_spool import LeftSpool, left_spools, open_left_spool
+from sidelog.settings import Settings, spool_folders
+from sidelog_shared.errors import ConfigError, SidelogError, TransportError
+
+
+class Exit(IntEnum):
+    """Exit codes; the highest one of several files counts."""
+
+    WRITTEN = 0
+    NOT_WRITTEN = 1
+    USAGE = 2
+    DAMAGED = 4
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Replay spools, one after the other; returns an exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if bool(options.file) == options.all:
+        parser.error("expected the files to replay, or --all")
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    try:
+        settings = Settings.read(endpoint=options.endpoint)
+    except ConfigError as error:
+        print(f"sidelog replay: {error}", file=sys.stderr)
+        return Exit.USAGE
+    files = left_spools(spool_folders()) if options.all else options.file
+    if not files:
+        print("sidelog replay: there is no spool")
+    return max([Exit.WRITTEN, *(_replay(path, settings, options.timeout) for path in files)])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sidelog replay",
+        description="Write what a training left in its spool: what it logged when no daemon was there to write it. "
+        "What stands in the event files already is not written twice. A file that is written is removed.",
+        epilog="exit codes: 0 all of it is written; 1 some is not, the file is kept; 2 no spool; 4 parts of the file "
+        "are damaged, all else is written, and the file has a new name (FILE.damaged)",
+    )
+    parser.add_argument("file", nargs="*", type=Path, metavar="FILE", help="a spool: the training's last words name it")
+    parser.add_argument("--all", action="store_true", help="every spool that is there and whose process is gone")
+    parser.add_argument("--endpoint", default=None, metavar="ENDPOINT",
+                        help="the daemon that is to write it (default: the local one)")  # fmt: skip
+    parser.add_argument("--timeout", type=float, default=60.0, metavar="S",
+                        help="how long to wait without any progress (default: %(default)s s)")  # fmt: skip
+    return parser
+
+
+def _replay(path: Path, settings: Settings, timeout_s: float) -> Exit:
+    def say(text: str) -> None:
+        print(f"sidelog replay: {text}", file=sys.stderr)
+
+    try:
+        left = open_left_spool(path, say=say)
+    except ConfigError as error:
+        say(str(error))
+        return Exit.USAGE
+    except TransportError as error:
+        say(str(error))
+        return Exit.NOT_WRITTEN
+    _announce(path, left)
+    try:
+        statistics = replay(settings, left, timeout_s)
+    except SidelogError as error:
+        say(f"{path} is kept: {error}")
+        return Exit.NOT_WRITTEN
+    done = f"{statistics.written:,} records stand in the event files"
+    if statistics.rejected:
+        done += f", {statistics.rejected:,} were rejected, for the reasons above"
+    lost = statistics.lost
+    if left.damaged_bytes or lost:
+        damaged = path.with_name(f"{path.name}.damaged")
+        path.rename(damaged)
+        say(
+            f"{left.damaged_bytes:,} bytes of {path} are damaged, the records in them are lost; all else is written: "
+            f"the file is {damaged} now"
+        )
+        print(f"{path}: {done}")
+        return Exit.DAMAGED
+    path.unlink()
+    print(f"{path}: {done}")
+    return Exit.WRITTEN
+
+
+def _announce(path: Path, left: LeftSpool) -> None:
+    runs = ", ".join(run.path for run in left.runs[:5]) + (" and others" if len(left.runs) > 5 else "")
+    print(f"{path}: {left.count:,} records of {left.worker.label}, for {runs or 'no run'}", flush=True)
+    if left.torn_bytes:
+        print(f"{path}: the last {left.torn_bytes:,} bytes are half a message: its process was killed, or the file cut")

@@ -1,0 +1,195 @@
+"""The spool: what no daemon has taken in time, on disk. One file for each worker, which can be replayed later.
+
+A :mod:`recording <sidelog_shared.recording>` that begins with HELLO and OPEN_RUN, so that it says whose records they
+are and where they belong. It is made when something first has to be kept, only ever grows, and goes when everything in
+it has settled. It survives the process: also SIGKILL, but not a loss of power.
+
+Used by the sender thread alone; bounded in bytes. Full: nothing more is kept here, what waits stays in memory, and the
+outbox says what becomes of calls when that is full too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidelog.runs import RunHandle
+from sidelog_shared import recording, requests
+from sidelog_shared.descriptors import close_private, open_private
+from sidelog_shared.errors import SidelogError
+from sidelog_shared.limits import MIB
+from sidelog_shared.records import Buffer, Lane, Worker
+
+SUFFIX = ".spool"
+
+
+class DamagedSpool(SidelogError):
+    """What was kept in the spool cannot be read back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where messages stand in the spool."""
+
+    offset: int
+    end: int
+
+    @property
+    def nbytes(self) -> int:
+        return self.end - self.offset
+
+
+class Spool:
+    """A worker's spool.
+
+    Args:
+        paths: where its file may be; the first at which one can be made, when it is first needed, with its folder.
+        worker: whose records they are.
+        budget_bytes: how long the file may become; 0 keeps nothing.
+        say: tells the user something, once per text.
+
+    Attributes:
+        path: where the file is, or would be.
+    """
+
+    def __init__(self, paths: Sequence[Path], worker: Worker, *, budget_bytes: int, say: Callable[[str], None]) -> None:
+        self.path = paths[0]
+        self._paths = paths
+        self._worker = worker
+        self._budget_bytes = budget_bytes
+        self._say = say
+        self._runs: dict[int, RunHandle] = {}
+        self._undeclared: list[RunHandle] = []
+        self._fd: int | None = None
+        self._size = 0
+        self._places = 0
+        self._is_ours = True
+
+    @classmethod
+    def adopt(cls, path: Path, fd: int, worker: Worker, places: int, *, say: Callable[[str], None]) -> Spool:
+        """A spool that another process left, to be emptied.
+
+        Args:
+            path: its file.
+            fd: the same, open and locked.
+            worker: whose records they are.
+            places: how many of its places are to be released.
+            say: tells the user something.
+        """
+        spool = cls([path], worker, budget_bytes=0, say=say)
+        spool._fd, spool._size, spool._places = fd, os.fstat(fd).st_size, places
+        spool._is_ours = False
+        return spool
+
+    @property
+    def nbytes(self) -> int:
+        """How long the file is; 0 while there is none."""
+        return self._size
+
+    @property
+    def exists(self) -> bool:
+        return self._size > 0
+
+    def declare(self, run: RunHandle) -> None:
+        """Records of this run may come."""
+        self._runs[run.id] = run
+        self._undeclared.append(run)
+
+    def forget(self, run: RunHandle) -> None:
+        """None of this run will come any more."""
+        self._runs.pop(run.id, None)
+        if run in self._undeclared:
+            self._undeclared.remove(run)
+
+    def keep(self, messages: Sequence[Sequence[Buffer]], epoch: int) -> Place | None:
+        """Append messages; None when there is no room for them, or no file can be written, which is said."""
+        if not self._budget_bytes:
+            return None
+        beginning = [requests.OpenRun(run.id, run.path, run.opened_at).frames(epoch) for run in self._undeclared]
+        if not self._size:
+            hello = requests.Hello(self._worker, next_seq=dict.fromkeys(Lane, 1)).frames(epoch)
+            beginning.insert(0, hello)
+        needed = sum(map(recording.recorded_bytes, messages))
+        if self._size + needed + sum(map(recording.recorded_bytes, beginning)) > self._budget_bytes:
+            self._say(
+                f"the spool {self.path} is full ({self._size / MIB:,.0f} MiB of {self._budget_bytes / MIB:,.0f}, "
+                "SIDELOG_SPOOL_MB): what else is logged waits in memory, and is then lost and counted"
+            )
+            return None
+        try:
+            fd = self._open()
+            begin = recording.append(fd, self._size, beginning) if beginning else self._size
+            self._size = begin
+            self._undeclared.clear()
+            self._size = recording.append(fd, begin, messages)
+        except OSError as error:
+            self._say(f"the spool {self.path} cannot be written: {error.strerror}")
+            return None
+        self._places += 1
+        return Place(begin, self._size)
+
+    def read(self, place: Place) -> list[list[bytes]]:
+        """The messages that stand at a place.
+
+        Raises:
+            DamagedSpool: they are not what was kept, or cannot be read.
+        """
+        assert self._fd is not None
+        messages = []
+        try:
+            for found in recording.read(self._fd, place.offset, place.end):
+                if isinstance(found, recording.Unreadable):
+                    raise DamagedSpool(f"bytes {found.offset:,} to {found.end:,} of {self.path} are damaged")
+                messages.append(found.frames)
+        except OSError as error:
+            raise DamagedSpool(f"{self.path} cannot be read: {error.strerror}") from error
+        return messages
+
+    def release(self) -> None:
+        """Everything at one place has settled; with the last one the file goes."""
+        self._places -= 1
+        if self._places == 0 and self._is_ours:
+            self.remove()
+
+    def remove(self) -> None:
+        """Remove the file: nothing in it is needed any more."""
+        fd, self._fd, self._size = self._fd, None, 0
+        if fd is None:
+            return
+        with contextlib.suppress(FileNotFoundError):  # somebody else was quicker
+            self.path.unlink()
+        close_private(fd)
+        self._undeclared = list(self._runs.values())
+
+    def close(self) -> None:
+        """Let go of the file; what stands in it stays."""
+        if self._fd is not None and not self._size:
+            self.remove()  # it was made, and then nothing could be written
+        fd, self._fd, self._size = self._fd, None, 0
+        if fd is not None:
+            close_private(fd)
+
+    def _open(self) -> int:
+        if self._fd is None:
+            *others, last = self._paths
+            for path in others:
+                with contextlib.suppress(OSError):  # the last one says why
+                    self._fd = _made(path)
+                    self.path = path
+                    return self._fd
+            self._fd = _made(last)
+            self.path = last
+        return self._fd
+
+
+def _made(path: Path) -> int:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    # So that nobody replays it while its worker lives. A file system without locks has none to offer.
+    with contextlib.suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return fd

@@ -1,0 +1,471 @@
+"""What no daemon takes is kept on disk, and written once, whoever dies."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sidelog
+from event_files import read_run
+from processes import DEADLINE_S, DaemonProcess, finish, run_script, start_script, wait_until
+from sidelog import Statistics
+from sidelog.delivery import Delivery
+from sidelog_shared import recording
+from sidelog_shared.errors import TransportError, WriterError
+
+StartDaemon = Callable[..., DaemonProcess]
+
+TRAIN = """
+import sys, numpy as np, sidelog
+writer = sidelog.SummaryWriter("run")
+def log(steps):
+    for step in steps:
+        writer.add_scalar("loss", step / 4, step)
+        writer.add_text("note", f"text {step}", step)
+        writer.add_audio("sound", np.full(100, step / 1000, np.float32), step, sample_rate=8000)
+"""
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where nobody listens, until a test starts a daemon there. Writers log there unless told otherwise."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+    monkeypatch.setenv("SIDELOG_ENDPOINT", endpoint)
+    return endpoint
+
+
+@pytest.fixture
+def spool_dir(tmp_path: Path) -> Path:
+    """Where spools are."""
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def start(daemon: StartDaemon, endpoint: str, tmp_path: Path) -> Callable[[], DaemonProcess]:
+    return lambda: daemon("--bind", endpoint, "--logdir", str(tmp_path))
+
+
+def spools(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.spool")) if folder.exists() else []
+
+
+def the_spool(folder: Path) -> Path:
+    (path,) = spools(folder)
+    return path
+
+
+def replay(*paths: Path | str, timeout_s: float = DEADLINE_S) -> tuple[int, str]:
+    """``sidelog replay``: exit code, and what it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sidelog.cli", "replay", f"--timeout={timeout_s}", *map(str, paths)],
+        capture_output=True,
+        text=True,
+        timeout=2 * DEADLINE_S,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def assert_stands(run: Path, steps: list[int]) -> None:
+    """Each record once, with its value, in the order of the calls."""
+    found = read_run(run)
+    assert found.scalars.get("loss", []) == [(step, step / 4) for step in steps]
+    assert found.texts.get("note", []) == [(step, f"text {step}") for step in steps]
+    assert sounds(run) == steps
+
+
+def sounds(run: Path) -> list[int]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    accumulator = EventAccumulator(str(run), size_guidance={"audio": 0})
+    accumulator.Reload()
+    return [one.step for one in accumulator.Audio("sound")] if accumulator.Tags()["audio"] else []
+
+
+class TestNoDaemon:
+    def test_what_a_training_logged_is_kept_and_written_later(
+        self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+    ) -> None:
+        code = "log(range(100))\nwriter.close(timeout_s=0.5)"
+        status, _, said = finish(start_script(TRAIN + code))
+        assert status == 1  # close() raises: it is in no event file
+        path = the_spool(spool_dir)
+        assert (
+            f"300 of 300 records are not known to be in the event files; they are kept: sidelog replay {path}" in said
+        )
+        assert replay(path, timeout_s=1)[0] == 1
+        assert path.exists()
+        sidecar = start()
+        status, said = replay(path)
+        assert status == 0
+        assert "300 records stand in the event files" in said
+        assert sidecar.stop() == 0
+        assert spools(spool_dir) == []
+        assert_stands(tmp_path / "run", list(range(100)))
+
+    def test_it_comes_while_the_training_runs(
+        self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+    ) -> None:
+        writer = sidelog.SummaryWriter("run")
+        for step in range(1000):
+            writer.add_scalar("loss", step, step)
+        wait_until(lambda: spools(spool_dir), what="what nobody takes is spooled")
+        for step in range(1000, 2000):
+            writer.add_scalar("loss", step, step)
+        start()
+        writer.close()
+        assert writer.statistics() == Statistics(written=2000)
+        assert spools(spool_dir) == []
+        assert read_run(tmp_path / "run").scalars == {"loss": [(step, float(step)) for step in range(2000)]}
+
+    def test_a_killed_training_has_lost_its_last_two_seconds_at_most(
+        self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+    ) -> None:
+        code = """
+import itertools, time
+for step in itertools.count():
+    writer.add_scalar("loss", step / 4, step, walltime=time.time())
+    if step == 200:
+        print("go on", flush=True)
+    time.sleep(0.005)
+"""
+        process = start_script(TRAIN + code)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "go on\n"
+        wait_until(lambda: spools(spool_dir))
+        time.sleep(1)  # goes on logging
+        killed_at = time.time()
+        process.kill()
+        process.communicate()
+        start()
+        status, said = replay(the_spool(spool_dir))
+        assert status == 0, said
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        accumulator = EventAccumulator(str(tmp_path / "run"), size_guidance={"scalars": 0})
+        accumulator.Reload()
+        stands = accumulator.Scalars("loss")
+        assert [one.step for one in stands] == list(range(len(stands)))
+        assert stands[-1].wall_time > killed_at - 2
+
+    def test_ctrl_c_twice_ends_at_once_with_everything_kept(self, endpoint: str, spool_dir: Path) -> None:
+        code = """
+try:
+    log(range(100))
+    print("logged", flush=True)
+    import time
+    time.sleep(60)
+finally:
+    print("closing", flush=True)
+    writer.close()
+"""
+        process = start_script(TRAIN + code)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "logged\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "closing\n"
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        status, _, said = finish(process)
+        assert time.monotonic() - begun < DEADLINE_S / 2  # the deadline is 30 s
+        assert status != 0
+        assert f"sidelog replay {the_spool(spool_dir)}" in said
+        assert "300 of 300 records" in said
+
+    def test_a_child_that_multiprocessing_started_has_three_seconds_and_then_its_spool(
+        self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+    ) -> None:
+        script = tmp_path / "script.py"
+        script.write_text(
+            "import multiprocessing\ndef work():\n"
+            + "".join(f"    {line}\n" for line in TRAIN.splitlines())
+            + "    log(range(10))\n"
+            + 'if __name__ == "__main__":\n    child = multiprocessing.Process(target=work)\n'
+            "    child.start()\n    child.join()\n"
+        )
+        subprocess.run([sys.executable, str(script)], check=True, capture_output=True, timeout=2 * DEADLINE_S)
+        start()
+        assert replay(the_spool(spool_dir))[0] == 0
+        assert_stands(tmp_path / "run", list(range(10)))
+
+
+def test_exit_waits_for_a_frozen_daemon_as_long_as_it_is_told_and_shows_it(
+    start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+) -> None:
+    sidecar = start()
+    code = """
+import os, signal
+log(range(10))
+writer.flush(pictures=True)
+os.kill(int(sys.argv[1]), signal.SIGSTOP)
+log(range(10, 20))
+"""
+    process = start_script(TRAIN + code, str(sidecar.pid), env={"SIDELOG_EXIT_TIMEOUT": "3"})
+    status, _, said = finish(process)
+    assert status == 0
+    assert "writing the last 30 records (1 of 3 s)" in said
+    assert f"30 of 60 records are not known to be in the event files; they are kept: sidelog replay {spool_dir}" in said
+    sidecar.signal(signal.SIGCONT)
+    assert replay("--all")[0] == 0
+    assert sidecar.stop() == 0
+    assert_stands(tmp_path / "run", list(range(20)))
+
+
+class TestReplay:
+    def leave_spool(self, count: int = 20) -> None:
+        run_script(TRAIN + f"log(range({count}))\n"
+                   "try: writer.close(timeout_s=0.1)\nexcept sidelog.SidelogError: pass")  # fmt: skip
+
+    def test_is_refused_while_its_training_runs(self, endpoint: str, spool_dir: Path) -> None:
+        process = start_script(TRAIN + "log(range(10))\nsys.stdin.read()")
+        wait_until(lambda: spools(spool_dir))
+        status, said = replay(the_spool(spool_dir))
+        assert status == 1
+        assert "its training still runs" in said
+        process.kill()
+        process.communicate()
+
+    def test_of_what_was_written_already_writes_the_rest(
+        self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+    ) -> None:
+        """The daemon froze when it had taken some, went on when the training had given up, and wrote them."""
+        sidecar = start()
+        code = """
+import os, signal
+log(range(20))
+writer.flush(pictures=True)
+log(range(20, 40))
+os.kill(int(sys.argv[1]), signal.SIGSTOP)
+log(range(40, 60))
+try: writer.close(timeout_s=1)
+except sidelog.SidelogError: pass
+"""
+        run_script(TRAIN + code, str(sidecar.pid))
+        sidecar.signal(signal.SIGCONT)
+        status, said = replay(the_spool(spool_dir))
+        assert status == 0, said
+        assert sidecar.stop() == 0
+        assert_stands(tmp_path / "run", list(range(60)))
+
+    def test_can_be_repeated_however_it_ended(
+        self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+    ) -> None:
+        """A daemon that is killed in the middle of it leaves the file, and what it wrote is not written again."""
+        self.leave_spool(3000)
+        path = the_spool(spool_dir)
+        copy = path.read_bytes()
+        sidecar = start()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sidelog.cli", "replay", "--timeout=2", str(path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        wait_until(lambda: list(tmp_path.glob("run/*.sidelog")) or process.poll() is not None)
+        sidecar.kill()
+        process.communicate(timeout=2 * DEADLINE_S)
+        path.write_bytes(copy)  # as if it had been killed before it could remove the file
+        start()
+        assert replay(path)[0] == 0
+        assert_stands(tmp_path / "run", list(range(3000)))
+
+    def test_of_a_damaged_file_writes_what_is_whole_and_says_so(
+        self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+    ) -> None:
+        self.leave_spool()
+        path = the_spool(spool_dir)
+        content = bytearray(path.read_bytes())
+        at = content.index(b"text 7")
+        content[at] ^= 1
+        path.write_bytes(content)
+        start()
+        status, said = replay(path)
+        assert status == 4
+        assert "are damaged, the records in them are lost; all else is written" in said
+        assert not path.exists()
+        assert Path(f"{path}.damaged").read_bytes() == content
+        found = read_run(tmp_path / "run")
+        assert found.steps("loss") == sounds(tmp_path / "run") == list(range(20))
+        assert found.steps("note") == [step for step in range(20) if step != 7]
+
+    def test_of_a_torn_file_writes_what_is_whole(
+        self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+    ) -> None:
+        self.leave_spool()
+        path = the_spool(spool_dir)
+        os.truncate(path, path.stat().st_size - 10)
+        start()
+        status, said = replay(path)
+        assert status == 0
+        assert "are half a message" in said
+        assert read_run(tmp_path / "run").steps("note") == list(range(20))
+        assert sounds(tmp_path / "run") == list(range(19))
+
+    @pytest.mark.parametrize("content", [None, b"", b"something else", recording.FILE_HEADER])
+    def test_of_something_else_is_refused(self, content: bytes | None, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        if content is not None:
+            path.write_bytes(content)
+        status, said = replay(path)
+        assert status == 2
+        assert str(path) in said
+        assert "Traceback" not in said
+
+    def test_of_all_that_were_left_and_the_next_training_says_that_they_are_there(
+        self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for _ in range(3):
+            self.leave_spool(1)
+        living = start_script(TRAIN + "log(range(10))\nsys.stdin.read()")
+        wait_until(lambda: len(spools(spool_dir)) == 4)
+        writer = sidelog.SummaryWriter("other")
+        told = f"3 earlier processes left records that are not known to be in the event files, in {spool_dir}"
+        wait_until(lambda: told in caplog.text)
+        start()
+        status, said = replay("--all")
+        assert status == 0, said
+        assert said.count("3 records stand in the event files") == 3
+        finish(living)
+        writer.close()
+        assert spools(spool_dir) == []
+        assert sorted(read_run(tmp_path / "run").steps("loss")) == [0, 0, 0, *range(10)]
+        assert replay("--all") == (0, "sidelog replay: there is no spool\n")
+
+    def test_starts_the_local_daemon_if_there_is_none(
+        self, endpoint: str, spool_dir: Path, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("SIDELOG_ENDPOINT")
+        monkeypatch.setenv("SIDELOG_EXIT_TIMEOUT", "0")
+        code = TRAIN.replace('"run"', "sys.argv[1]") + "log(range(5))"
+        run_script(code, str(runtime_dir / "run"))  # it ends before its daemon is up
+        assert replay(the_spool(spool_dir), timeout_s=DEADLINE_S)[0] == 0
+        assert_stands(runtime_dir / "run", list(range(5)))
+
+
+class TestSpoolFile:
+    def test_when_it_is_full_it_is_said_and_what_is_lost_is_counted(
+        self, endpoint: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, spool_dir: Path
+    ) -> None:
+        monkeypatch.setenv("SIDELOG_SPOOL_MB", "1")
+        writer = sidelog.SummaryWriter("run")
+        for step in range(30):
+            writer.add_audio("sound", np.zeros(40_000, np.float32), step, sample_rate=8000)
+        with pytest.raises(TransportError):
+            writer.close(timeout_s=2.0)
+        end = writer.statistics()
+        assert end.spooled + end.lost == end.logged == 30
+        assert end.spooled > 0
+        assert end.lost > 0
+        assert the_spool(spool_dir).stat().st_size <= 1 << 20
+        assert "is full" in caplog.text
+        assert f"{end.lost} of 30 records are not in the event files" in caplog.text
+
+    def test_none_is_kept_where_none_is_wanted(
+        self, endpoint: str, monkeypatch: pytest.MonkeyPatch, spool_dir: Path
+    ) -> None:
+        monkeypatch.setenv("SIDELOG_SPOOL_MB", "0")
+        writer = sidelog.SummaryWriter("run")
+        writer.add_scalar("loss", 1, 1)
+        with pytest.raises(TransportError):
+            writer.close(timeout_s=0.1)
+        assert (writer.statistics().spooled, writer.statistics().lost) == (0, 1)
+        assert spools(spool_dir) == []
+
+    def test_where_it_cannot_be_made_that_is_said(
+        self, endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (tmp_path / "file").write_text("in the way")
+        monkeypatch.setenv("SIDELOG_SPOOL_DIR", str(tmp_path / "file"))
+        writer = sidelog.SummaryWriter("run")
+        writer.add_scalar("loss", 1, 1)
+        with pytest.raises(TransportError):
+            writer.close(timeout_s=0.1)
+        assert writer.statistics().lost == 1
+        assert "cannot be written" in caplog.text
+        assert os.strerror(errno.EEXIST) in caplog.text or os.strerror(errno.ENOTDIR) in caplog.text
+
+    def test_no_daemon_that_is_well_ever_causes_one(self, start: Callable[[], DaemonProcess], spool_dir: Path) -> None:
+        start()
+        with sidelog.SummaryWriter("run") as writer:
+            for step in range(200):
+                writer.add_scalar("loss", step, step)
+                writer.add_audio("sound", np.zeros(100, np.float32), step, sample_rate=8000)
+        assert not spool_dir.exists()
+
+
+class TestTwoDaemons:
+    def test_who_comes_second_is_told_whose_it_is_and_writes_when_it_may(
+        self, daemon: StartDaemon, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        first, second = (daemon("--bind", "tcp://127.0.0.1:*", "--logdir", str(tmp_path)) for _ in range(2))
+        owner = sidelog.SummaryWriter("run", endpoint=first.endpoint)
+        owner.add_scalar("first", 1.0, 0)
+        owner.flush()
+        writer = sidelog.SummaryWriter("run", endpoint=second.endpoint)
+        other = sidelog.SummaryWriter("other", endpoint=second.endpoint)
+        writer.add_scalar("loss", 0.5, 1)
+        other.add_scalar("loss", 0.25, 1)
+        with pytest.raises(WriterError, match=f"is written by another daemon at {first.endpoint}"):
+            writer.flush()
+        other.flush()
+        assert f"SIDELOG_ENDPOINT={first.endpoint} logs there" in caplog.text
+        owner.close()
+        wait_until(lambda: "is written again" in caplog.text)
+        writer.add_scalar("loss", 0.75, 2)
+        writer.close()
+        other.close()
+        assert writer.statistics() == Statistics(written=3)
+        assert read_run(tmp_path / "run").scalars == {"first": [(0, 1.0)], "loss": [(1, 0.5), (2, 0.75)]}
+
+    def test_what_was_never_let_in_is_kept(
+        self, daemon: StartDaemon, tmp_path: Path, spool_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = (daemon("--bind", "tcp://127.0.0.1:*", "--logdir", str(tmp_path)) for _ in range(2))
+        owner = sidelog.SummaryWriter("run", endpoint=first.endpoint)
+        owner.add_scalar("first", 1.0, 0)
+        owner.flush()
+        writer = sidelog.SummaryWriter("run", endpoint=second.endpoint)
+        writer.add_scalar("loss", 0.5, 1)
+        with pytest.raises(WriterError):
+            writer.close()
+        assert writer.statistics() == Statistics(spooled=1)
+        owner.close()
+        monkeypatch.setenv("SIDELOG_ENDPOINT", first.endpoint)
+        assert replay(the_spool(spool_dir))[0] == 0
+        assert read_run(tmp_path / "run").scalars == {"first": [(0, 1.0)], "loss": [(1, 0.5)]}
+
+
+def test_a_fault_of_our_own_ends_the_connection_and_keeps_what_waits(
+    start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start()
+    writer = sidelog.SummaryWriter("run")
+    writer.add_scalar("loss", 0.0, 0)
+    writer.flush()
+
+    def fail(delivery: Delivery, now: float) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Delivery, "ask_again", fail)
+    for step in range(1, 10):
+        writer.add_scalar("loss", step, step)
+    with pytest.raises(TransportError, match="the sender thread failed: RuntimeError: a fault of ours"):
+        writer.close()
+    end = writer.statistics()
+    assert (end.written, end.spooled + end.lost, end.logged) == (1, 9, 10)
+    monkeypatch.undo()
+    assert end.spooled
+    monkeypatch.setenv("SIDELOG_SPOOL_DIR", str(spool_dir))
+    assert replay(the_spool(spool_dir), "--endpoint", writer._settings.endpoint)[0] == 0
+    assert read_run(tmp_path / "run").steps("loss") == list(range(1 + end.spooled))
