@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from delivery_rig import Rig
 
 from sidelog.delivery import Phase
@@ -112,3 +114,18 @@ def test_pictures_that_were_dropped_leave_no_lag() -> None:
     rig.outbox.make_room(1, "map")
     rig.settle()
     assert view_of(rig, 5.0).lag_s == 0.0
+
+
+def test_it_tells_what_is_in_the_spool(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "spool")
+    rig.open_run()
+    rig.exchange()
+    for number in range(3):
+        rig.scalar(number)
+    rig.look()
+    rig.delivery.spill(1e9)  # long after
+    view = view_of(rig, 0.0)
+    assert rig.spool is not None
+    assert (view.spool, view.lanes[Lane.LIGHT].records) == (Backlog(3, rig.spool.nbytes), 3)
+    rig.settle()
+    assert view_of(rig, 1.0).spool == Backlog()
