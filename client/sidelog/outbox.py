@@ -231,6 +231,21 @@ class Outbox:
             self._light_bytes -= nbytes
 
     @property
+    def heavy_bytes(self) -> int:
+        """Heavy records that have not settled, those that the sender keeps included."""
+        return self._heavy_held_bytes
+
+    @property
+    def picture_bytes(self) -> int:
+        """Snapshots of the pictures that wait."""
+        return sum([snapshot.spec.nbytes for call in list(self._pictures) for snapshot in call.snapshots])
+
+    @property
+    def pictures_called(self) -> int:
+        """The ordinal of the newest picture, if none that waits is dropped."""
+        return self._taken + len(self._pictures)
+
+    @property
     def heavy_count(self) -> int:
         return len(self._heavy)
 

@@ -70,6 +70,11 @@ class PictureLane:
     def under_way(self) -> int:
         return len(self._flights)
 
+    @property
+    def held_bytes(self) -> int:
+        """Snapshots that were sent and that the daemon has not taken over."""
+        return sum(one.spec.nbytes for flight in self._flights.values() for one in flight.snapshots)
+
     def first_unsettled_ordinal(self, runs: frozenset[int] | None) -> int | None:
         """Of the oldest picture of some runs, or of all, that was called and has not settled; None if there is none."""
         ordinals = [flight.ordinal for flight in self._flights.values() if runs is None or flight.run in runs]

@@ -115,10 +115,17 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something about a worker's records that its user should read; they are written all the same."""
+    """Something about a worker's records that its user should read; they are written all the same.
+
+    Attributes:
+        run: which run it is about, where ``text`` does not say.
+        logged: whether who reports it has logged it.
+    """
 
     worker: str
     text: str
+    run: int | None = field(default=None, compare=False)
+    logged: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +146,15 @@ class RunRefused:
 
 @dataclass(frozen=True, slots=True)
 class RunClosed:
+    """A worker's run is closed.
+
+    Attributes:
+        written: how many of its records this daemon wrote into it.
+    """
+
     worker: str
     run: int
+    written: int = field(default=0, compare=False)
 
 
 Outcome = Settled | Dropped | Rejected | Noted | RunOpened | RunRefused | RunClosed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,11 @@ class HeldRun:
     told_of_notes: set[str] = field(default_factory=set)
     told_of_removal: bool = False
     closers: list[CloseRun] = field(default_factory=list)
+    written: Counter[str] = field(default_factory=Counter)
+    written_in_all: int = 0
+    pending_bytes: int = 0
+    failing_since: float | None = None
+    error: str = ""
 
     @property
     def in_use(self) -> bool:

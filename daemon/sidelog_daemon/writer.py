@@ -36,6 +36,8 @@ from sidelog_daemon.heartbeats import Heartbeats
 from sidelog_daemon.held_run import HeldRun
 from sidelog_daemon.kinds import Content, make_content
 from sidelog_daemon.missing_note import MISSING_TAG, missing_key, missing_table
+from sidelog_daemon.report import RunStatus
+from sidelog_daemon.roster import Roster
 from sidelog_daemon.scalar_rows import as_ranges, counted_steps
 from sidelog_daemon.sink import RunDirectory, summaries
 from sidelog_daemon.sink.step_order import StepBack, told
@@ -76,12 +78,21 @@ class EventWriter:
         owner_note: who holds a run directory, for those who find it locked (JSON).
         max_directories: so many are open at once at most; each holds two files open.
         report: takes outcomes; called on the writer thread.
+        roster: what log lines call workers.
     """
 
-    def __init__(self, *, owner_note: bytes, report: Callable[[Outcome], None], max_directories: int = 10_000) -> None:
+    def __init__(
+        self,
+        *,
+        owner_note: bytes,
+        report: Callable[[Outcome], None],
+        max_directories: int = 10_000,
+        roster: Roster | None = None,
+    ) -> None:
         self._owner_note = owner_note
         self._max_directories = max_directories
         self._report = report
+        self._roster = roster or Roster()
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._runs: dict[Path, HeldRun] = {}
         self._handles: dict[tuple[str, int], HeldRun] = {}
@@ -105,6 +116,20 @@ class EventWriter:
         self._commands.put(_Stop())
         self._thread.join(deadline_s)
         return not (self._thread.is_alive() or self._unwritten or self.failure is not None)
+
+    def statuses(self) -> list[RunStatus]:
+        """Every open run directory. May be called by any thread: each field is read in one operation."""
+        return [
+            RunStatus(
+                path=str(run.path),
+                users=tuple({worker for worker, _ in tuple(run.users)}),
+                written=run.written_in_all,
+                pending_bytes=run.pending_bytes,
+                error=run.error,
+                failing_since=run.failing_since,
+            )
+            for run in list(self._runs.values())
+        ]
 
     # The thread
 
@@ -245,7 +270,8 @@ class EventWriter:
             self._report(Rejected(command.worker, command.record, str(error)))
         except Exception as error:
             # As in a renderer: it ends that record and nothing else.
-            log.exception("making %s failed", command.record.tag)
+            where = self._roster.place(command.worker, command.record.run)
+            log.exception("%s: making %s failed", where, command.record.place)
             self._report(Rejected(command.worker, command.record, f"{type(error).__name__}: {error}"))
         else:
             self._append(command.worker, command.record, content)
@@ -275,7 +301,8 @@ class EventWriter:
         except WriterError as error:
             if worker not in run.told_of_notes:
                 run.told_of_notes.add(worker)
-                self._report(Noted(worker, f"how its pictures are made is not written: {error}"))
+                text = f"how its pictures are made is not written: {error}"
+                self._report(Noted(worker, text, run=record.run))
 
     def _note_missing(self, run: HeldRun, command: CloseRun) -> None:
         """Write what of a worker's pictures the run does not hold, once per close, into the sub-run ``sidelog``."""
@@ -318,8 +345,9 @@ class EventWriter:
 
     def _commit_due(self, now: float) -> None:
         for run in list(self._runs.values()):
+            run.pending_bytes = run.directory.pending_bytes
             late = run.since is not None and (now - run.since >= LATEST_S or now - run.touched >= IDLE_S)
-            if (late or run.directory.pending_bytes >= GROUP_BYTES) and not (run.failing and now < run.retry_at):
+            if (late or run.pending_bytes >= GROUP_BYTES) and not (run.failing and now < run.retry_at):
                 self._commit(run, now)
 
     def _commit_all(self, now: float) -> None:
@@ -334,21 +362,27 @@ class EventWriter:
         try:
             run.directory.commit()
         except WriterError as error:
+            run.error = str(error)
             if not run.failing:
+                run.failing_since = now
                 text = f"{run.path} cannot be written, kept and tried again every second: {error}"
-                log.error("%s", text)
+                log.error("%s: %s", self._roster.labels(run.workers), text)
                 for worker in sorted(run.workers):
-                    self._report(Noted(worker, text))
+                    self._report(Noted(worker, text, logged=True))
             run.failing = True
             run.retry_at = now + RETRY_S
             run.since = run.since if run.since is not None else now
             return
         if run.failing:
-            log.warning("%s can be written again; nothing was lost", run.path)
+            log.warning("%s: %s can be written again; nothing was lost", self._roster.labels(run.workers), run.path)
             run.failing = False
+            run.failing_since, run.error = None, ""
         self._tell_of_removal(run)
         run.since = None
+        run.pending_bytes = 0
         for (worker, lane), held in run.unsettled.items():
+            run.written[worker] += len(held)
+            run.written_in_all += len(held)
             self._report(Settled(worker, lane, tuple(held.ranges())))
         run.unsettled.clear()
         if run.closers:
@@ -372,9 +406,10 @@ class EventWriter:
             f"{top.path} or its event file was removed or moved while it was written: it is made again, with what is "
             f"logged from now on; what stood in it is gone from there"
         )
-        log.warning("%s", text)
-        for worker in sorted(set().union(*(one.workers for one in gone))):
-            self._report(Noted(worker, text))
+        concerned = set().union(*(one.workers for one in gone))
+        log.warning("%s: %s", self._roster.labels(concerned), text)
+        for worker in sorted(concerned):
+            self._report(Noted(worker, text, logged=True))
 
     def _finish(self, run: HeldRun) -> None:
         """Everything of those who leave is on disk: close the directory after the last of them."""
@@ -382,14 +417,18 @@ class EventWriter:
         if not run.in_use:
             self._close(run)
         for closer in closers:
-            self._report(RunClosed(closer.worker, closer.run))
+            still_here = any(worker == closer.worker for worker, _ in run.users)
+            written = run.written[closer.worker] if still_here else run.written.pop(closer.worker, 0)
+            self._report(RunClosed(closer.worker, closer.run, written))
 
     def _close(self, run: HeldRun) -> None:
         """Let go of a directory. Its last group is on disk, or could not be written until the very end."""
         try:
             run.directory.close()
         except WriterError as error:
-            log.error("%s: what was not settled is not written: %s", run.path, error)
+            log.error(
+                "%s, %s: what was not settled is not written: %s", self._roster.labels(run.workers), run.path, error
+            )
             run.directory.abandon()
             self._unwritten = True
         else:

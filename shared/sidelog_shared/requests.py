@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
+from sidelog_shared.client_view import ClientView
 from sidelog_shared.errors import LimitExceeded, MalformedHeader
 from sidelog_shared.frames import MINOR, Envelope, MessageKind, pack
 from sidelog_shared.header import HeaderReader
@@ -21,6 +22,7 @@ __all__ = [
     "Flush",
     "Heartbeat",
     "Hello",
+    "Inquire",
     "OpenRun",
     "Part",
     "RecordMessage",
@@ -147,16 +149,22 @@ class Flush:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The client is alive; answered by STATE."""
+    """The client is alive; answered by STATE.
+
+    Attributes:
+        view: how things stand with it, for who asks the daemon; None where it says nothing of that.
+    """
 
     kind: ClassVar = MessageKind.HEARTBEAT
+    view: ClientView | None = None
 
     def frames(self, epoch: int) -> list[Buffer]:
-        return pack(self.kind, epoch, {})
+        return pack(self.kind, epoch, {} if self.view is None else {"view": self.view.to_map()})
 
     @classmethod
     def read(cls, envelope: Envelope) -> Heartbeat:
-        return cls()
+        view = HeaderReader("HEARTBEAT", envelope.header).optional_reader("view")
+        return cls(None if view is None else ClientView.read(view))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +186,20 @@ class Bye:
         return cls(from_header(HeaderReader("BYE", envelope.header)))
 
 
+@dataclass(frozen=True, slots=True)
+class Inquire:
+    """How do things stand? Answered by REPORT, whoever asks: it needs no HELLO, and no worker."""
+
+    kind: ClassVar = MessageKind.INQUIRE
+
+    def frames(self, epoch: int) -> list[Buffer]:
+        return pack(self.kind, epoch, {})
+
+    @classmethod
+    def read(cls, envelope: Envelope) -> Inquire:
+        return cls()
+
+
 def read_run(envelope: Envelope) -> int:
     """The run of an OPEN_RUN that is otherwise unreadable, so that it can be refused.
 
@@ -187,11 +209,11 @@ def read_run(envelope: Envelope) -> int:
     return HeaderReader("OPEN_RUN", envelope.header).integer("run", 0, _UINT31)
 
 
-Request = Hello | OpenRun | CloseRun | Scalars | RecordMessage | Part | Flush | Heartbeat | Bye
+Request = Hello | OpenRun | CloseRun | Scalars | RecordMessage | Part | Flush | Heartbeat | Bye | Inquire
 
 _READERS: dict[int, Callable[[Envelope], Request]] = {
     message.kind: message.read
-    for message in (Hello, OpenRun, CloseRun, Scalars, RecordMessage, Part, Flush, Heartbeat, Bye)
+    for message in (Hello, OpenRun, CloseRun, Scalars, RecordMessage, Part, Flush, Heartbeat, Bye, Inquire)
 }
 
 
