@@ -96,8 +96,13 @@ def runtime_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Callable[..., DaemonProcess]]:
-    """Starts ``sidelog daemon`` with given arguments; what still runs at the end is stopped."""
+def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., DaemonProcess]]:
+    """Starts ``sidelog daemon`` with given arguments; what still runs at the end is stopped.
+
+    Those with an endpoint enter themselves into a runtime folder, which is not this user's own.
+    """
+    if "SIDELOG_RUNTIME_DIR" not in os.environ:
+        monkeypatch.setenv("SIDELOG_RUNTIME_DIR", str(tmp_path / "runtime"))
     started: list[DaemonProcess] = []
 
     def start(*arguments: str, **options: Sequence[str]) -> DaemonProcess:

@@ -9,6 +9,7 @@ import sys
 USAGE = """usage: sidelog COMMAND ...
 
   daemon   run the sidecar by hand         sidelog daemon --logdir runs [--bind tcp://127.0.0.1:5557] [--tensorboard]
+  status   how things stand                sidelog status [--json] [--watch [S]] [--endpoint E]
   replay   write what a training left      sidelog replay FILE | --all
   bench    measure what logging costs      sidelog bench [--step-ms 50] [--json FILE] [--device cuda]
 
@@ -26,6 +27,10 @@ def main() -> int:
         from sidelog.bench.cli import main as bench
 
         return bench(arguments)
+    if command == "status":
+        from sidelog.status import main as status
+
+        return status(arguments)
     if command == "replay":
         from sidelog.replay import main as replay
 

@@ -38,6 +38,7 @@ log = logging.getLogger("sidelog")
 
 FLUSH_TIMEOUT_S = 10.0
 MAX_TAGS_TOLD = 8
+MAX_RUNS_TOLD = 3
 
 _connections: dict[str, Connection] = {}
 _leaving: list[Connection] = []
@@ -62,6 +63,8 @@ class Connection:
         self._said: set[str] = set()
         self._runs: dict[str, tuple[RunHandle, int]] = {}
         self._last_run = 0
+        self._paths: dict[str, None] = {}
+        self._begun_at = time.monotonic()
         self._refused = 0
         self._lock = threading.Lock()
         self._wakeup = Wakeup()
@@ -117,6 +120,7 @@ class Connection:
             handle, users = self._runs.get(path, (None, 0))
             if handle is None:
                 self._last_run += 1
+                self._paths[path] = None
                 handle = RunHandle(self._last_run, path)
                 self._delivery.add_run(handle)
                 self._wakeup.wake()
@@ -211,8 +215,10 @@ class Connection:
             self._end()
 
     def _end(self) -> None:
-        self._ended = True
+        is_first, self._ended = not self._ended, True
         end = self.statistics()
+        if is_first:
+            log.info("sidelog: %s", self._summary(end))
         if end.spooled:
             log.warning(
                 "sidelog: %s of %s records are not known to be in the event files; they are kept: sidelog replay %s",
@@ -239,6 +245,16 @@ class Connection:
                 f"{end.dropped:,}",
                 _most_dropped(end),
             )
+
+    def _summary(self, end: Statistics) -> str:
+        """One line on how it went."""
+        paths = list(self._paths)
+        more = f" and {len(paths) - MAX_RUNS_TOLD:,} other runs" if len(paths) > MAX_RUNS_TOLD else ""
+        missing = end.lost + end.rejected + end.pending
+        return (
+            f"{', '.join(paths[:MAX_RUNS_TOLD])}{more}: {end.written:,} records written, {end.dropped:,} dropped, "
+            f"{end.spooled:,} spooled, {missing:,} lost, in {time.monotonic() - self._begun_at:.1f} s"
+        )
 
     @contextmanager
     def paused(self) -> Iterator[None]:

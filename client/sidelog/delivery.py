@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from enum import Enum
 
@@ -21,10 +21,12 @@ from sidelog.picture_lane import PictureLane
 from sidelog.runs import RunHandle
 from sidelog.spool import Spool
 from sidelog.statistics import DAMAGED, LATE, NOT_IN_TIME, NOT_TAKEN, WITH_DAEMON, Statistics, Totals
+from sidelog.view import Viewer
 from sidelog_shared import replies, requests
 from sidelog_shared.errors import ProtocolError, SidelogError, VersionMismatch, WriterError
 from sidelog_shared.frames import unpack
 from sidelog_shared.limits import MIB
+from sidelog_shared.missing import PRESSURE, Missing, listed
 from sidelog_shared.records import Buffer, End, Lane, Refusal, Worker
 
 
@@ -102,6 +104,7 @@ class Delivery:
         self._turn = Lane.PICTURE
         self._flushes: list[FlushRequest] = []
         self._ends: list[RunEnd] = []
+        self._viewer = Viewer(outbox, self._light, self._heavy, self._pictures, spool, self._lost)
 
     # Runs
 
@@ -123,7 +126,14 @@ class Delivery:
             if self._spool is not None:
                 self._spool.forget(end.run)
             if not end.run.refused:
-                self._urgent.append(requests.CloseRun(end.run.id).frames(self.epoch))
+                self._urgent.append(requests.CloseRun(end.run.id, self._missing_in({end.run.id})).frames(self.epoch))
+
+    def _missing_in(self, runs: set[int]) -> tuple[Missing, ...]:
+        """What of the pictures of these runs never reached a daemon that lives."""
+        counts = {key: count for key, count in self._pictures.lost_in_runs.items() if key[0] in runs}
+        dropped = self._outbox.drops_in_runs()
+        counts.update({(run, tag, PRESSURE): count for (run, tag), count in dropped.items() if run in runs})
+        return listed(counts)
 
     def _open(self, run: RunHandle) -> None:
         if not run.is_hopeless:
@@ -163,6 +173,7 @@ class Delivery:
         """A new connection: a new epoch begins with HELLO."""
         self.epoch += 1
         self.phase = Phase.GREETING
+        self._viewer.forget()
         self._urgent.clear()
         self._give_up_begun()
         self._unanswered.clear()
@@ -179,9 +190,19 @@ class Delivery:
         }
         self._urgent.append(requests.Hello(self._worker, next_seq=next_seq).frames(self.epoch))
 
-    def heartbeat(self) -> None:
+    def heartbeat(self, now: float | None = None) -> None:
+        """Have the daemon answer; with the time, by a clock that is never set back, say how things stand here too."""
         if self.phase in _CONNECTED:
-            self._urgent.append(requests.Heartbeat().frames(self.epoch))
+            view = None if now is None else self._viewer.view(now)
+            self._urgent.append(requests.Heartbeat(view).frames(self.epoch))
+
+    def tell_view(self, now: float) -> None:
+        """Say how things stand here, once a second at most and if it has changed; a heartbeat says it anyway."""
+        if not self._viewer.is_due(now) or self.phase is not Phase.LIVE or self._urgent:
+            return
+        view = self._viewer.news(now)
+        if view is not None:
+            self._urgent.append(requests.Heartbeat(view).frames(self.epoch))
 
     def disconnected(self) -> None:
         self.phase = Phase.AWAY
@@ -189,7 +210,7 @@ class Delivery:
     def leave(self) -> None:
         """Say goodbye; GOODBYE answers it once every run is closed."""
         self.phase = Phase.LEAVING
-        self._urgent.append(requests.Bye().frames(self.epoch))
+        self._urgent.append(requests.Bye(self._missing_in(set(self._runs))).frames(self.epoch))
 
     # Replies
 
@@ -465,14 +486,18 @@ class Delivery:
         """Whether any picture was dropped so far."""
         return bool(self._totals[End.DROPPED] or self._outbox.dropped)
 
-    def statistics(self) -> Statistics:
-        dropped_here = self._outbox.drops()
+    def _lost(self) -> Counter[str]:
         lost = self._pictures.lost.copy()
         lost[NOT_IN_TIME] += self._light.lost + self._heavy.lost
         lost[DAMAGED] += self._light.damaged + self._heavy.damaged
         lost[NOT_TAKEN] += self._outbox.refused
         lost[LATE] += self._outbox.late
         lost[WITH_DAEMON] += self._totals[End.LOST]
+        return +lost
+
+    def statistics(self) -> Statistics:
+        dropped_here = self._outbox.drops()
+        lost = self._lost()
         return Statistics(
             written=self._totals[End.WRITTEN],
             rejected=self._totals[End.REJECTED],
@@ -481,5 +506,5 @@ class Delivery:
             pending=self.pending,
             spooled=self._light.left_in_spool + self._heavy.left_in_spool,
             dropped_tags=dict(self._totals.dropped_tags + dropped_here),
-            lost_causes=dict(+lost),
+            lost_causes=dict(lost),
         )

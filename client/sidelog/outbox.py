@@ -41,6 +41,7 @@ class Outbox:
         refused: calls that were not taken because the light or the heavy queue was full.
         late: calls that were not taken because the connection was ending, or had ended.
         dropped: pictures dropped here, by tag.
+        dropped_in_runs: the same, by run and tag.
     """
 
     def __init__(self, wake: Callable[[], None], *, pressure_bytes: int, heavy_bytes: int) -> None:
@@ -49,6 +50,7 @@ class Outbox:
         self.refused = 0
         self.late = 0
         self.dropped: Counter[str] = Counter()
+        self.dropped_in_runs: Counter[tuple[int, str]] = Counter()
         self._wake = wake
         self._pressure_bytes = pressure_bytes
         self._light_bytes = 0
@@ -166,10 +168,11 @@ class Outbox:
             self._drop(self._victim(run, tag))
         return True
 
-    def count_drop(self, tag: str) -> None:
+    def count_drop(self, run: int, tag: str) -> None:
         """A picture for which there was no memory at all."""
         with self._lock:
             self.dropped[tag] += 1
+            self.dropped_in_runs[run, tag] += 1
         self._wake()
 
     def _victim(self, run: int, tag: str) -> RecordCall:
@@ -181,6 +184,7 @@ class Outbox:
     def _drop(self, call: RecordCall) -> None:
         self._pictures.remove(call)
         self.dropped[call.tag] += 1
+        self.dropped_in_runs[call.run, call.tag] += 1
         for snapshot in call.snapshots:
             snapshot.release()
 
@@ -190,6 +194,11 @@ class Outbox:
         """Pictures dropped here so far, by tag."""
         with self._lock:
             return self.dropped.copy()
+
+    def drops_in_runs(self) -> Counter[tuple[int, str]]:
+        """Pictures dropped here so far, by run and tag."""
+        with self._lock:
+            return self.dropped_in_runs.copy()
 
     def take_picture(self) -> RecordCall | None:
         """The oldest picture that waits; gets its ordinal."""
@@ -220,6 +229,21 @@ class Outbox:
         """A text or the like was taken off the light queue."""
         with self._lock:
             self._light_bytes -= nbytes
+
+    @property
+    def heavy_bytes(self) -> int:
+        """Heavy records that have not settled, those that the sender keeps included."""
+        return self._heavy_held_bytes
+
+    @property
+    def picture_bytes(self) -> int:
+        """Snapshots of the pictures that wait."""
+        return sum([snapshot.spec.nbytes for call in list(self._pictures) for snapshot in call.snapshots])
+
+    @property
+    def pictures_called(self) -> int:
+        """The ordinal of the newest picture, if none that waits is dropped."""
+        return self._taken + len(self._pictures)
 
     @property
     def heavy_count(self) -> int:

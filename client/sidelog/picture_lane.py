@@ -26,6 +26,7 @@ class _Flight:
     """
 
     run: int
+    tag: str
     ordinal: int
     snapshots: tuple[Snapshot, ...]
 
@@ -48,6 +49,8 @@ class PictureLane:
         self._last = 0
         self.max_record_bytes = MIB
         self.lost: Counter[str] = Counter()
+        self.lost_in_runs: Counter[tuple[int, str, str]] = Counter()
+        """By run, tag and cause."""
 
     @property
     def last(self) -> int:
@@ -66,6 +69,11 @@ class PictureLane:
     @property
     def under_way(self) -> int:
         return len(self._flights)
+
+    @property
+    def held_bytes(self) -> int:
+        """Snapshots that were sent and that the daemon has not taken over."""
+        return sum(one.spec.nbytes for flight in self._flights.values() for one in flight.snapshots)
 
     def first_unsettled_ordinal(self, runs: frozenset[int] | None) -> int | None:
         """Of the oldest picture of some runs, or of all, that was called and has not settled; None if there is none."""
@@ -92,7 +100,7 @@ class PictureLane:
 
     def _begin(self, call: RecordCall, epoch: int) -> list[list[Buffer]]:
         self._last += 1
-        self._flights[self._last] = _Flight(call.run, call.ordinal, call.snapshots)
+        self._flights[self._last] = _Flight(call.run, call.tag, call.ordinal, call.snapshots)
         record = call.record(Lane.PICTURE, self._last)
         return [requests.RecordMessage(record).frames(epoch), *requests.part_messages(record, epoch)]
 
@@ -139,6 +147,7 @@ class PictureLane:
     def _give_up(self, call: RecordCall, cause: str) -> None:
         """A picture that was never sent."""
         self.lost[cause] += 1
+        self.lost_in_runs[call.run, call.tag, cause] += 1
         for snapshot in call.snapshots:
             snapshot.release()
 
@@ -151,8 +160,10 @@ class PictureLane:
             _discard(flight)
 
     def _lose(self, seq: int, cause: str = WITH_DAEMON) -> None:
+        flight = self._flights[seq]
         self._settle(seq, recycle=False)
         self.lost[cause] += 1
+        self.lost_in_runs[flight.run, flight.tag, cause] += 1
 
 
 def _release(flight: _Flight) -> None:

@@ -96,7 +96,7 @@ class Recorder:
         else:
             call = _scalar(series, step, wall_time, value)
         if call is None:
-            outbox.count_drop(tag)
+            outbox.count_drop(series.run, tag)
         elif outbox.dormant or len(outbox.light) >= MAX_LIGHT_ITEMS:
             outbox.put_light(call)
         else:
@@ -123,7 +123,7 @@ class Recorder:
         for call in taken:
             self._put(call)
         for _ in range(len(calls) - len(taken)):
-            self._outbox.count_drop(tag)
+            self._outbox.count_drop(self._run.id, tag)
         return taken
 
     def _put(self, call: ScalarCall | RecordCall) -> None:
@@ -156,7 +156,7 @@ class Recorder:
             contents: tensors, which are copied, and documents.
         """
         if any(not isinstance(one, (bytes, np.ndarray)) and one.is_cuda and _is_capturing(one) for one in contents):
-            self._outbox.count_drop(tag)
+            self._outbox.count_drop(self._run.id, tag)
             return
         nbytes = sum(len(one) if isinstance(one, bytes) else _nbytes(one) for one in contents)
         if not self._outbox.reserve_heavy(nbytes):
@@ -270,7 +270,7 @@ class Recorder:
     ) -> None:
         """Log a picture or a histogram that must not be dropped: in the heavy lane, and waiting where that is full."""
         if not isinstance(arrays[0], np.ndarray) and arrays[0].is_cuda and _is_capturing(arrays[0]):
-            self._outbox.count_drop(tag)
+            self._outbox.count_drop(self._run.id, tag)
             return
         nbytes = math.prod(shape) * dtype_of(arrays[0]).itemsize + sum(one.spec.nbytes for one in others)
         if not self._outbox.reserve_heavy(nbytes, wait_s=KEEP_WAIT_S):
@@ -295,7 +295,7 @@ class Recorder:
             nbytes = math.prod(shape) * dtype_of(arrays[0]).itemsize
             # What a waiting picture holds on a device is free only when the device comes to it: no use dropping it.
             if not self._fits(tag, nbytes, on_cuda=on_cuda) or on_cuda or not self._outbox.make_room(self._run.id, tag):
-                self._outbox.count_drop(tag)
+                self._outbox.count_drop(self._run.id, tag)
                 return None
         return snapshot
 

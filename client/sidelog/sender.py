@@ -288,6 +288,7 @@ class Sender:
                 )
             if self._delivery.drops:
                 self._say("pictures or histograms are dropped, more come than are written (statistics().dropped_tags)")
+            self._delivery.tell_view(time.monotonic())
             self._send()
 
     def _take_calls(self) -> None:
@@ -348,7 +349,7 @@ class Sender:
         elif self._pinged_at is None and now - self._heard_at > HEARTBEAT_S:
             self._pinged_at = now
             with self._lock:
-                self._delivery.heartbeat()
+                self._delivery.heartbeat(now)
                 self._send()
         silent_since = self._heard_at if phase is Phase.GREETING else self._pinged_at
         if silent_since is not None and now - silent_since > SILENT_S:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from sidelog_shared.missing import Missing
 from sidelog_shared.records import Buffer, End, Lane, Record, Refusal, RunMarks, ScalarColumns
 
 Ranges = tuple[tuple[int, int], ...]
@@ -37,11 +38,15 @@ class CloseRun:
 
     Attributes:
         forget: the worker said goodbye with nothing outstanding, so it may leave the markers.
+        label: what people call the worker; for them alone.
+        missing: what of its pictures the run does not hold.
     """
 
     worker: str
     run: int
     forget: bool
+    label: str = field(default="", compare=False)
+    missing: tuple[Missing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +115,17 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something about a worker's records that its user should read; they are written all the same."""
+    """Something about a worker's records that its user should read; they are written all the same.
+
+    Attributes:
+        run: which run it is about, where ``text`` does not say.
+        logged: whether who reports it has logged it.
+    """
 
     worker: str
     text: str
+    run: int | None = field(default=None, compare=False)
+    logged: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +146,15 @@ class RunRefused:
 
 @dataclass(frozen=True, slots=True)
 class RunClosed:
+    """A worker's run is closed.
+
+    Attributes:
+        written: how many of its records this daemon wrote into it.
+    """
+
     worker: str
     run: int
+    written: int = field(default=0, compare=False)
 
 
 Outcome = Settled | Dropped | Rejected | Noted | RunOpened | RunRefused | RunClosed

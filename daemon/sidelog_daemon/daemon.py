@@ -11,7 +11,7 @@ import signal
 import socket as posix_socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from enum import IntEnum
 from importlib.metadata import version
@@ -25,12 +25,16 @@ from sidelog_daemon.receiver import Outcomes, Receiver
 from sidelog_daemon.reception import Reception, counted
 from sidelog_daemon.render_queue import RenderQueue
 from sidelog_daemon.renderer import Renderer
+from sidelog_daemon.report import Reporter
+from sidelog_daemon.roster import Roster
 from sidelog_daemon.tensorboard import TensorBoard
 from sidelog_daemon.writer import EventWriter
-from sidelog_shared.errors import ConfigError, TransportError
+from sidelog_shared.client_view import Backlog
+from sidelog_shared.errors import ConfigError, SidelogError, TransportError
 from sidelog_shared.limits import MAX_FRAME_BYTES, Limits
 from sidelog_shared.locks import FileLock
 from sidelog_shared.records import Worker
+from sidelog_shared.registry import Registration
 from sidelog_shared.rendezvous import Ready, Rendezvous
 from sidelog_shared.wakeup import Wakeup
 
@@ -151,9 +155,13 @@ class Daemon:
         config = self._config
         host = posix_socket.gethostname()
         outcomes = Outcomes(self._wakeup)
+        roster = Roster()
         owner = {"endpoint": endpoint, "pid": os.getpid(), "host": host}
         writer = EventWriter(
-            owner_note=json.dumps(owner).encode(), report=outcomes.report, max_directories=_room_for_directories()
+            owner_note=json.dumps(owner).encode(),
+            report=outcomes.report,
+            max_directories=_room_for_directories(),
+            roster=roster,
         )
         pictures, heavy = (
             Renderer(
@@ -162,6 +170,7 @@ class Daemon:
                 threads=threads,
                 write=writer.submit,
                 report=outcomes.report,
+                roster=roster,
             )
             for name, threads in (("sidelog-render", config.render_threads), ("sidelog-heavy", 1))
         )
@@ -171,6 +180,17 @@ class Daemon:
             absolute_paths=endpoint.startswith("ipc://"),
             limits=Limits(session_budget_bytes=config.budget_bytes, max_record_bytes=config.budget_bytes // 2),
             process_is_gone=_process_is_gone(host),
+            roster=roster,
+            reporter=Reporter(
+                instance=self._instance,
+                logdir=str(config.logdir),
+                version=version("sidelog"),
+                roster=roster,
+                started_at=time.monotonic(),
+                budget_bytes=config.budget_bytes,
+                run_statuses=writer.statuses,
+                rendering=lambda: _together(pictures.held(), heavy.held()),
+            ),
         )
         receiver = Receiver(
             socket,
@@ -194,6 +214,8 @@ class Daemon:
         if rendezvous is not None:
             stack.callback(rendezvous.remove_ready, self._instance)
             rendezvous.write_ready(ready)
+        else:
+            _register(stack, ready)
         log.info("ready: endpoint %s, pid %d, logdir %s", endpoint, os.getpid(), config.logdir)
         on_ready(ready)
         receiver.run()
@@ -225,6 +247,18 @@ class Daemon:
             return Exit.UNSETTLED
         log.info("everything is written")
         return Exit.DONE
+
+
+def _register(stack: ExitStack, ready: Ready) -> None:
+    """Let ``sidelog status`` find a daemon that was given an endpoint; it serves all the same where that cannot be."""
+    try:
+        stack.callback(Registration(Rendezvous().folder, ready).remove)
+    except (SidelogError, OSError) as error:
+        log.warning("sidelog status needs --endpoint %s to find this daemon: %s", ready.endpoint, error)
+
+
+def _together(one: Mapping[str, Backlog], other: Mapping[str, Backlog]) -> dict[str, Backlog]:
+    return {worker: one.get(worker, Backlog()) + other.get(worker, Backlog()) for worker in {**one, **other}}
 
 
 def _room_for_directories() -> int:

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from sidelog_daemon.actions import (
     Action,
-    CloseRun,
     Commit,
     Dropped,
     Noted,
@@ -31,13 +30,17 @@ from sidelog_daemon.actions import (
     WriteRecord,
     WriteScalars,
 )
+from sidelog_daemon.report import Reporter
+from sidelog_daemon.roster import Roster
 from sidelog_daemon.session import RunState, Session
 from sidelog_shared import replies, requests
+from sidelog_shared.client_view import most
 from sidelog_shared.errors import MalformedHeader, ProtocolError, VersionMismatch
-from sidelog_shared.frames import Envelope, MessageKind, unpack
+from sidelog_shared.frames import Envelope, MessageKind, pack_prefix, unpack
 from sidelog_shared.limits import Limits
 from sidelog_shared.names import check_run_name
 from sidelog_shared.records import LANES, Buffer, End, Lane, Record, Refusal, Worker
+from sidelog_shared.report import DaemonReport
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,8 @@ class Reception:
         absolute_paths: whether a run may be an absolute path (the endpoint is private to this user).
         limits: what each worker is granted.
         process_is_gone: tells of a worker's process whether it is certainly gone.
+        roster: what log lines call workers and runs; this keeps it.
+        reporter: makes what is told to who asks; None makes one that knows of the sessions alone.
     """
 
     def __init__(
@@ -72,14 +77,20 @@ class Reception:
         absolute_paths: bool,
         limits: Limits,
         process_is_gone: Callable[[Worker], bool],
+        roster: Roster | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
         self._instance = instance
         self._logdir = logdir
         self._absolute_paths = absolute_paths
         self._limits = limits
         self._process_is_gone = process_is_gone
+        self._roster = roster or Roster()
+        self._reporter = reporter or Reporter(instance=instance, logdir=str(logdir), roster=self._roster)
         self._sessions: dict[str, Session] = {}
         self._peers: dict[bytes, Session] = {}
+        self._told: DaemonReport | None = None
+        self._told_frames: list[Buffer] = []
         self._draining = False
         self.faults: Counter[str] = Counter()
         self._complaints = 0
@@ -112,7 +123,7 @@ class Reception:
             self._fault(self._peers.get(peer), error)
             return []
         session = self._peers.get(peer)
-        if envelope.kind != MessageKind.HELLO:
+        if envelope.kind not in (MessageKind.HELLO, MessageKind.INQUIRE):
             if session is None or not session.alive:
                 # A worker that was given up may be back from a long sleep: its runs are closing, so it begins anew.
                 return [Send(peer, replies.Reset().frames(envelope.epoch))]
@@ -126,14 +137,18 @@ class Reception:
             return [] if session is None else self._reject_unreadable(session, envelope, error)
         if session is not None:
             session.heard_at = now
+            session.received_bytes += sum(map(len, frames))
         match request:
             case requests.Hello():
                 return self._hello(peer, request, envelope.epoch, now)
+            case requests.Inquire():
+                return [self._tell(peer, envelope.epoch, now)]
             case _ if session is None:
                 return []
             case requests.OpenRun():
                 return self._open_run(session, request)
             case requests.CloseRun():
+                session.hear_missing(request.missing)
                 return self._close_run(session, request.run)
             case requests.Scalars():
                 return self._scalars(session, request)
@@ -149,11 +164,21 @@ class Reception:
                 session.changed = True
                 return [Commit()]
             case requests.Heartbeat():
+                if request.view is not None:
+                    session.view, session.viewed_at = request.view, now
                 return [self._state(session, now)]
             case requests.Bye():
                 session.leaving = True
+                session.hear_missing(request.missing)
                 session.awaiting_state, session.hastened_at = True, now
                 return [Commit(), *self._try_leave(session)]
+
+    def _tell(self, peer: bytes, epoch: int, now: float) -> Send:
+        """How things stand, for whoever asks."""
+        report = self._reporter.report(self._sessions.values(), self.faults, draining=self._draining, now=now)
+        if report is not self._told:
+            self._told, (_, *self._told_frames) = report, replies.Report(report).frames(epoch)
+        return Send(peer, [pack_prefix(MessageKind.REPORT, epoch), *self._told_frames])
 
     def _hello(self, peer: bytes, hello: requests.Hello, epoch: int, now: float) -> list[Action]:
         if self._draining:
@@ -165,6 +190,7 @@ class Reception:
         if session is None:
             session = Session(hello.worker, peer, epoch, now)
             self._sessions[hello.worker.id] = session
+            self._roster.add(hello.worker)
             log.info("%s connected (%s)", hello.worker.label, hello.worker.id)
         elif epoch <= session.epoch and peer != session.peer:
             self.faults["old-epoch"] += 1
@@ -183,10 +209,11 @@ class Reception:
         try:
             path = self._resolve(request.path)
         except ValueError as error:
-            text = f"{error}"
-            return [self._refuse_run(session, request.run, Refusal.RUN_NAME, text, "")]
+            self._roster.open_run(session.worker.id, request.run, request.path)
+            return [self._refuse_run(session, request.run, Refusal.RUN_NAME, str(error))]
         # A run that is already open is opened again: the answer tells a new epoch what stands in it.
         session.runs[request.run] = RunState.OPENING
+        self._roster.open_run(session.worker.id, request.run, path)
         return [OpenRun(session.worker.id, request.run, path, request.wall_time)]
 
     def _resolve(self, path: str) -> str:
@@ -202,8 +229,7 @@ class Reception:
     def _close_run(self, session: Session, run: int) -> list[Action]:
         if session.runs.get(run) is not RunState.OPEN:
             return []
-        session.runs[run] = RunState.CLOSING
-        return [CloseRun(session.worker.id, run, forget=False)]
+        return [session.close_of(run, forget=False)]
 
     def _scalars(self, session: Session, request: requests.Scalars) -> list[Action]:
         columns = request.columns
@@ -241,7 +267,7 @@ class Reception:
                 raise MalformedHeader(f"RECORD.run is {record.run}, which is not open")
             taken = session.take_record(record, self._limits.session_budget_bytes)
         except ProtocolError as error:
-            self._fault(session, error)
+            self._fault(session, error, record)
             session.reject(record.lane, [(record.seq, record.seq)], f"{record.tag}: {error}")
             return []
         return [] if taken is None else [_dispatch(session, taken)]
@@ -260,7 +286,7 @@ class Reception:
         try:
             if envelope.kind == MessageKind.OPEN_RUN:
                 run = requests.read_run(envelope)
-                return [self._refuse_run(session, run, Refusal.RUN_NAME, str(error), "")]
+                return [self._refuse_run(session, run, Refusal.RUN_NAME, str(error))]
             lane, first, last = requests.read_position(envelope)
         except MalformedHeader:
             return []
@@ -272,15 +298,18 @@ class Reception:
         if self._peers.get(session.peer) is session:
             del self._peers[session.peer]
 
-    def _fault(self, session: Session | None, error: ProtocolError) -> None:
+    def _fault(self, session: Session | None, error: ProtocolError, record: Record | None = None) -> None:
         self.faults[error.code] += 1
         if session is not None:
             session.faults[error.code] += 1
-            self._complain(session, str(error))
+            if record is None:
+                self._complain(session, str(error))
+            else:
+                self._complain(session, f"{record.place}: {error}", record.run)
         else:
             self._complain(None, f"message from nobody we know: {error}")
 
-    def _complain(self, session: Session | None, text: str) -> None:
+    def _complain(self, session: Session | None, text: str, run: int | None = None) -> None:
         """Log what was wrong with a message, as long as its sender does not flood the log."""
         if session is None:
             self._complaints += 1
@@ -289,7 +318,8 @@ class Reception:
             session.complaints += 1
             who, count = session.worker.label, session.complaints
         if count <= COMPLAINTS_LOGGED:
-            log.warning("%s: %s", who, text)
+            place = who if session is None or run is None else self._roster.place(session.worker.id, run)
+            log.warning("%s: %s", place, text)
         if count == COMPLAINTS_LOGGED:
             log.warning("%s: more of this is counted, and not logged", who)
 
@@ -308,12 +338,19 @@ class Reception:
             case Rejected():
                 record = outcome.record
                 text = f"{record.kind.name.lower()} {record.place}: {outcome.why}"
-                self._complain(session, text)
+                self._complain(session, text, record.run)
                 session.reject(record.lane, [(record.seq, record.seq)], text)
             case Noted():
-                log.warning("%s: %s", session.worker.label, outcome.text)
+                if not outcome.logged:
+                    label, run = session.worker.label, outcome.run
+                    who = label if run is None else self._roster.place(session.worker.id, run)
+                    log.warning("%s: %s", who, outcome.text)
                 session.note(outcome.text)
             case RunOpened():
+                path = self._roster.path(session.worker.id, outcome.run)
+                if outcome.run not in session.told_open:
+                    session.told_open.add(outcome.run)
+                    log.info("%s: %s is open", session.worker.label, path)
                 session.runs[outcome.run] = RunState.OPEN
                 session.refusals.pop(outcome.run, None)
                 if session.leaving:
@@ -324,10 +361,14 @@ class Reception:
                 refusal = self._refuse_run(session, outcome.run, outcome.code, outcome.text, outcome.endpoint)
                 return [refusal, *(self._try_leave(session) if session.leaving else [])]
             case RunClosed():
-                session.runs.pop(outcome.run, None)
+                path = self._roster.path(session.worker.id, outcome.run)
+                log.info("%s: %s is closed, %s records written", session.worker.label, path, f"{outcome.written:,}")
+                session.told_open.discard(outcome.run)
+                if session.runs.pop(outcome.run, None) is RunState.CLOSING:
+                    self._roster.close_run(session.worker.id, outcome.run)
         return self._try_leave(session) if session.leaving else []
 
-    def _refuse_run(self, session: Session, run: int, code: Refusal, text: str, endpoint: str) -> Send:
+    def _refuse_run(self, session: Session, run: int, code: Refusal, text: str, endpoint: str = "") -> Send:
         if session.refusals.get(run) != text:  # it is asked for again every second
             session.refusals[run] = text
             self._complain(session, text)
@@ -338,14 +379,14 @@ class Reception:
         if not session.settled or RunState.OPENING in session.runs.values():
             return []
         actions: list[Action] = []
-        for run, state in session.runs.items():
+        for run, state in list(session.runs.items()):
             if state is RunState.OPEN:
-                session.runs[run] = RunState.CLOSING
-                actions.append(CloseRun(session.worker.id, run, forget=session.alive))
+                actions.append(session.close_of(run, forget=session.alive))
         if session.runs:
             return actions
         del self._sessions[session.worker.id]
         self._forget_peer(session)
+        self._roster.remove(session.worker.id)
         log.info("%s left: %s; faulty messages: %s", session.worker.label, _ends(session), counted(session.faults))
         if session.alive:
             actions.append(Send(session.peer, replies.Goodbye(session.status()).frames(session.epoch)))
@@ -359,6 +400,7 @@ class Reception:
         for session in list(self._sessions.values()):
             silence = now - session.heard_at
             gone = silence > DEAD_AFTER_S and self._process_is_gone(session.worker)
+            session.meter.look(now, session.received_records, session.received_bytes)
             if session.alive and (gone or silence > SILENT_AFTER_S):
                 log.warning("%s is gone without a goodbye (silent for %.0f s)", session.worker.label, silence)
                 session.alive = False
@@ -443,7 +485,10 @@ def _ends(session: Session) -> str:
     totals: Counter[End] = Counter()
     for state in session.lanes.values():
         totals.update(state.ends)
-    return ", ".join(f"{count:,} {end.value}" for end, count in totals.items()) or "nothing logged"
+    ends = ", ".join(f"{count:,} {end.value}" for end, count in totals.items()) or "nothing logged"
+    if not session.dropped_tags:
+        return ends
+    return f"{ends}; dropped of {counted(Counter(most(session.dropped_tags, 8)))}"
 
 
 def counted(faults: Counter[str]) -> str:

@@ -11,6 +11,7 @@ import threading
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
 
+from sidelog_shared.client_view import Backlog
 from sidelog_shared.records import Lane, Record
 
 MAX_ITEMS = 8192
@@ -57,6 +58,12 @@ class RenderQueue:
     @property
     def held_bytes(self) -> int:
         return self._held_bytes
+
+    def held(self) -> dict[str, Backlog]:
+        """What each worker has in here: records that wait, and bytes, those being rendered included."""
+        with self._condition:
+            workers = {**self._bytes, **self._waiting}
+            return {one: Backlog(len(self._waiting.get(one, ())), self._bytes[one]) for one in workers}
 
     def put(self, job: Job) -> list[Job]:
         """Add a job; returns those that were dropped to make room, which may be the job itself."""

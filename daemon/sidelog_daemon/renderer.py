@@ -13,7 +13,9 @@ from collections.abc import Callable
 from sidelog_daemon.actions import Noted, Outcome, Rejected, Render
 from sidelog_daemon.kinds import make_content
 from sidelog_daemon.render_queue import Job, RenderQueue
+from sidelog_daemon.roster import Roster
 from sidelog_daemon.writer import WriteRendered
+from sidelog_shared.client_view import Backlog
 from sidelog_shared.errors import SidelogError
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ class Renderer:
         threads: how many.
         write: takes what is finished; the writer's ``submit``.
         report: takes what cannot be rendered.
+        roster: what log lines call workers and runs.
     """
 
     def __init__(
@@ -41,10 +44,12 @@ class Renderer:
         threads: int,
         write: Callable[[WriteRendered], None],
         report: Callable[[Outcome], None],
+        roster: Roster | None = None,
     ) -> None:
         self._queue = queue
         self._write = write
         self._report = report
+        self._roster = roster or Roster()
         self._warned: set[tuple[str, str]] = set()
         self._threads = [
             threading.Thread(target=self._run, name=f"{name}-{index}", daemon=True) for index in range(threads)
@@ -57,6 +62,10 @@ class Renderer:
     def submit(self, render: Render) -> list[Job]:
         """Queue a record; returns what was dropped to make room."""
         return self._queue.put(Job(render.worker, render.record))
+
+    def held(self) -> dict[str, Backlog]:
+        """What each worker has waiting here, or being rendered."""
+        return self._queue.held()
 
     def stop(self, deadline_s: float) -> None:
         """Stop after the renders in flight; what waits is not rendered any more."""
@@ -72,7 +81,8 @@ class Renderer:
                 self._report(Rejected(job.worker, job.record, str(error)))
             except Exception as error:
                 # Whatever one record does to the renderer, it ends that record and nothing else.
-                log.exception("rendering %s failed", job.record.tag)
+                where = self._roster.place(job.worker, job.record.run)
+                log.exception("%s: rendering %s failed", where, job.record.place)
                 self._report(Rejected(job.worker, job.record, f"{type(error).__name__}: {error}"))
             finally:
                 self._queue.done(job)
@@ -84,5 +94,5 @@ class Renderer:
             if len(self._warned) >= MAX_WARNED:
                 self._warned.clear()
             self._warned.add((job.worker, record.tag))
-            self._report(Noted(job.worker, f"{record.place}: {content.warning}"))
+            self._report(Noted(job.worker, f"{record.place}: {content.warning}", run=record.run))
         self._write(WriteRendered(job.worker, record, content))

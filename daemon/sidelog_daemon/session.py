@@ -10,7 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from sidelog_daemon.actions import CloseRun
+from sidelog_daemon.meter import Meter
+from sidelog_shared.client_view import ClientView
 from sidelog_shared.errors import LimitExceeded, MalformedHeader
+from sidelog_shared.missing import PRESSURE_IN_DAEMON, Missing, listed
 from sidelog_shared.records import Buffer, End, Lane, LaneState, Record, Worker
 from sidelog_shared.replies import Status, Trouble
 from sidelog_shared.requests import Hello, Part
@@ -91,6 +95,15 @@ class Session:
         changed: something happened that it has not been told.
         faults: its messages that were not taken, by why.
         complaints: log lines about what it sent, those that were not written included.
+        known_since: when it was first heard of.
+        received_records: records that came so far; those that came again not counted.
+        received_bytes: bytes that came so far, of all its messages.
+        meter: how fast those two grow.
+        told_open: runs of which the log says that they are open.
+        view: what it says of itself.
+        viewed_at: when it said so.
+        last_trouble: what its user was told last.
+        troubled_at: when that was, by the last message before it.
     """
 
     worker: Worker
@@ -110,11 +123,36 @@ class Session:
     changed: bool = False
     faults: Counter[str] = field(default_factory=Counter)
     complaints: int = 0
+    known_since: float = 0.0
+    received_records: int = 0
+    received_bytes: int = 0
+    meter: Meter = field(init=False)
+    told_open: set[int] = field(default_factory=set)
+    view: ClientView | None = None
+    viewed_at: float = 0.0
+    last_trouble: str = ""
+    troubled_at: float = 0.0
     _highest: dict[tuple[Lane, int], int] = field(default_factory=dict)
     _assemblies: dict[tuple[Lane, int], Assembly] = field(default_factory=dict)
     _dropped_tags: dict[str, int] = field(default_factory=dict)
     _troubles: list[Trouble] = field(default_factory=list)
     _trouble_count: int = 0
+    _missing: Counter[tuple[int, str, str]] = field(default_factory=Counter)
+    _told_missing: dict[int, tuple[Missing, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.known_since = self.heard_at
+        self.meter = Meter(self.heard_at, 2)
+
+    @property
+    def dropped_tags(self) -> dict[str, int]:
+        """Pictures dropped under pressure, by tag."""
+        return self._dropped_tags
+
+    @property
+    def unsettled(self) -> int:
+        """Records that arrived and have not reached their end."""
+        return sum(len(state.received) - len(state.settled) for state in self.lanes.values())
 
     @property
     def settled(self) -> bool:
@@ -166,6 +204,7 @@ class Session:
                 self._highest[lane, run] = max(self._highest.get((lane, run), 0), high)
         for hole in fresh:
             state.received.add(*hole)
+            self.received_records += hole[1] - hole[0] + 1
         self.changed = True
         return fresh
 
@@ -228,7 +267,22 @@ class Session:
     def drop(self, record: Record) -> None:
         """Settle a picture that was dropped under pressure."""
         self._dropped_tags[record.tag] = self._dropped_tags.get(record.tag, 0) + 1
+        self._missing[record.run, record.tag, PRESSURE_IN_DAEMON] += 1
         self.settle(record.lane, [(record.seq, record.seq)], End.DROPPED)
+
+    def hear_missing(self, missing: tuple[Missing, ...]) -> None:
+        """What the worker says of pictures that did not come; its newest word on a run counts."""
+        for run in {one.run for one in missing}:
+            self._told_missing[run] = tuple(one for one in missing if one.run == run)
+
+    def close_of(self, run: int, *, forget: bool) -> CloseRun:
+        """Let go of an open run, and say what of its pictures it does not hold."""
+        self.runs[run] = RunState.CLOSING
+        here = listed({key: count for key, count in self._missing.items() if key[0] == run})
+        for key in [key for key in self._missing if key[0] == run]:
+            del self._missing[key]
+        told = self._told_missing.pop(run, ())
+        return CloseRun(self.worker.id, run, forget, self.worker.label, (*told, *here))
 
     def reject(self, lane: Lane, ranges: Iterable[tuple[int, int]], why: str) -> None:
         """Settle records that cannot be written, and remember why."""
@@ -242,6 +296,7 @@ class Session:
     def note(self, text: str) -> None:
         self._trouble_count += 1
         self._troubles = [*self._troubles[-7:], Trouble(self._trouble_count, text)]
+        self.last_trouble, self.troubled_at = text, self.heard_at
         self.changed = True
 
     def status(self) -> Status:

@@ -13,11 +13,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from sidelog_daemon.actions import (
     CloseRun,
@@ -33,12 +32,19 @@ from sidelog_daemon.actions import (
     WriteRecord,
     WriteScalars,
 )
+from sidelog_daemon.heartbeats import Heartbeats
+from sidelog_daemon.held_run import HeldRun
 from sidelog_daemon.kinds import Content, make_content
+from sidelog_daemon.missing_note import MISSING_TAG, missing_key, missing_table
+from sidelog_daemon.report import RunStatus
+from sidelog_daemon.roster import Roster
+from sidelog_daemon.scalar_rows import as_ranges, counted_steps
 from sidelog_daemon.sink import RunDirectory, summaries
+from sidelog_daemon.sink.step_order import StepBack, told
 from sidelog_shared.errors import RunBusy, SidelogError, WriterError
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MIB, STEP_NEXT
-from sidelog_shared.records import End, Lane, Record, Refusal, ScalarColumns
+from sidelog_shared.records import End, Lane, Record, Refusal
 
 log = logging.getLogger(__name__)
 
@@ -65,37 +71,6 @@ class _Stop:
 Command = OpenRun | CloseRun | WriteScalars | WriteRecord | WriteRendered | Commit | _Stop
 
 
-@dataclass(slots=True, eq=False)
-class _Run:
-    """An open run directory, who uses it, and what stands in its unwritten group."""
-
-    directory: RunDirectory
-    path: Path
-    users: set[tuple[str, int]] = field(default_factory=set)
-    unsettled: dict[tuple[str, Lane], IntervalSet] = field(default_factory=dict)
-    since: float | None = None
-    touched: float = 0.0
-    failing: bool = False
-    retry_at: float = 0.0
-    notes: _Run | None = None
-    notes_of: set[_Run] = field(default_factory=set)
-    told_of_notes: set[str] = field(default_factory=set)
-    told_of_removal: bool = False
-    closers: list[CloseRun] = field(default_factory=list)
-
-    @property
-    def in_use(self) -> bool:
-        """By a worker, or by the run whose notes it holds; it may be both."""
-        return bool(self.users or self.notes_of)
-
-    @property
-    def workers(self) -> set[str]:
-        """Whom it concerns when it cannot be written."""
-        waiting = {closer.worker for closer in self.closers} | {worker for worker, _ in self.unsettled}
-        waiting |= {worker for worker, _ in self.users}
-        return waiting.union(*(run.workers for run in self.notes_of))
-
-
 class EventWriter:
     """Owns every run directory of the daemon.
 
@@ -103,16 +78,26 @@ class EventWriter:
         owner_note: who holds a run directory, for those who find it locked (JSON).
         max_directories: so many are open at once at most; each holds two files open.
         report: takes outcomes; called on the writer thread.
+        roster: what log lines call workers.
     """
 
-    def __init__(self, *, owner_note: bytes, report: Callable[[Outcome], None], max_directories: int = 10_000) -> None:
+    def __init__(
+        self,
+        *,
+        owner_note: bytes,
+        report: Callable[[Outcome], None],
+        max_directories: int = 10_000,
+        roster: Roster | None = None,
+    ) -> None:
         self._owner_note = owner_note
         self._max_directories = max_directories
         self._report = report
+        self._roster = roster or Roster()
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._runs: dict[Path, _Run] = {}
-        self._handles: dict[tuple[str, int], _Run] = {}
+        self._runs: dict[Path, HeldRun] = {}
+        self._handles: dict[tuple[str, int], HeldRun] = {}
         self._thread = threading.Thread(target=self._main, name="sidelog-writer", daemon=True)
+        self._heartbeats = Heartbeats()
         self._unwritten = False
         self.failure: BaseException | None = None
 
@@ -132,6 +117,20 @@ class EventWriter:
         self._thread.join(deadline_s)
         return not (self._thread.is_alive() or self._unwritten or self.failure is not None)
 
+    def statuses(self) -> list[RunStatus]:
+        """Every open run directory. May be called by any thread: each field is read in one operation."""
+        return [
+            RunStatus(
+                path=str(run.path),
+                users=tuple({worker for worker, _ in tuple(run.users)}),
+                written=run.written_in_all,
+                pending_bytes=run.pending_bytes,
+                error=run.error,
+                failing_since=run.failing_since,
+            )
+            for run in list(self._runs.values())
+        ]
+
     # The thread
 
     def _main(self) -> None:
@@ -140,12 +139,14 @@ class EventWriter:
                 try:
                     command = self._commands.get(timeout=self._wait_s(time.monotonic()))
                 except queue.Empty:
-                    self._commit_due(time.monotonic())
-                    continue
-                if isinstance(command, _Stop):
-                    break
-                self._execute(command)
-                self._commit_due(time.monotonic())
+                    pass
+                else:
+                    if isinstance(command, _Stop):
+                        break
+                    self._execute(command)
+                now = time.monotonic()
+                self._heartbeats.beat((run.directory for run in self._runs.values()), now)
+                self._commit_due(now)
             while self._runs:
                 self._close(next(iter(self._runs.values())))
         except BaseException as error:
@@ -158,6 +159,9 @@ class EventWriter:
             for run in self._runs.values()
             if run.since is not None
         ]
+        beat_at = self._heartbeats.due_at
+        if beat_at is not None:
+            due.append(beat_at - now)
         return max(0.0, min(due)) if due else None
 
     def _execute(self, command: Command) -> None:
@@ -191,9 +195,12 @@ class EventWriter:
         run.directory.begin(command.wall_time)
         if run.since is None:
             run.since = run.touched = time.monotonic()
+        told = self._heartbeats.opened(run.directory, command.worker, time.monotonic())
+        if told:
+            self._report(Noted(command.worker, told))
         self._report(RunOpened(*handle, run.directory.written(command.worker)))
 
-    def _run_at(self, given: str | Path) -> _Run:
+    def _run_at(self, given: str | Path) -> HeldRun:
         """The open run of a directory; opened if it is not, by whatever name.
 
         Raises:
@@ -207,7 +214,7 @@ class EventWriter:
                     f"run directory {path} cannot be opened: this daemon has {len(self._runs):,} open, expected at "
                     f"most {self._max_directories:,}, for the system's limit of open files (ulimit -n)"
                 )
-            run = self._runs[path] = _Run(RunDirectory.open(path, owner_note=self._owner_note), path)
+            run = self._runs[path] = HeldRun(RunDirectory.open(path, owner_note=self._owner_note), path)
         return run
 
     def _leave(self, command: CloseRun) -> None:
@@ -215,6 +222,8 @@ class EventWriter:
         if run is None:
             self._report(RunClosed(command.worker, command.run))
             return
+        if command.missing:
+            self._note_missing(run, command)
         run.users.discard((command.worker, command.run))
         run.closers.append(command)
         self._commit(run, time.monotonic())
@@ -234,19 +243,25 @@ class EventWriter:
                 run = runs[place]
                 seqs = (columns.first_seq + rows).tolist()
                 if run is None:
-                    self._report(Settled(command.worker, Lane.LIGHT, tuple(_ranges(seqs)), End.REJECTED))
+                    self._report(Settled(command.worker, Lane.LIGHT, tuple(as_ranges(seqs)), End.REJECTED))
                     continue
                 known = run.directory.count_known(command.worker, Lane.LIGHT.value, seqs)
                 fresh = rows[known:]
                 events = summaries.scalar_events(
                     columns.series,
                     columns.index[fresh].tolist(),
-                    _steps(run.directory, columns, fresh),
+                    counted_steps(run.directory, columns, fresh),
                     columns.wall_times[fresh].tolist(),
                     columns.values[fresh].tolist(),
                 )
                 run.directory.append_many(command.worker, Lane.LIGHT.value, seqs[known:], events)
-                self._hold(run, command.worker, Lane.LIGHT, _ranges(seqs))
+                order = run.directory.steps
+                self._tell_of_steps(
+                    run,
+                    command.worker,
+                    order.see_scalars(columns.series, columns.index[fresh].tolist(), columns.steps[fresh].tolist()),
+                )
+                self._hold(run, command.worker, Lane.LIGHT, as_ranges(seqs))
 
     def _write_record(self, command: WriteRecord) -> None:
         try:
@@ -255,7 +270,8 @@ class EventWriter:
             self._report(Rejected(command.worker, command.record, str(error)))
         except Exception as error:
             # As in a renderer: it ends that record and nothing else.
-            log.exception("making %s failed", command.record.tag)
+            where = self._roster.place(command.worker, command.record.run)
+            log.exception("%s: making %s failed", where, command.record.place)
             self._report(Rejected(command.worker, command.record, f"{type(error).__name__}: {error}"))
         else:
             self._append(command.worker, command.record, content)
@@ -272,26 +288,52 @@ class EventWriter:
                 step = directory.next_step(record.kind.name.lower(), record.tag)
                 events = tuple(summaries.with_step(event, step) for event in events)
             directory.append(worker, lane, record.seq, events, content.projector)
+            self._tell_of_steps(run, worker, directory.steps.see(record))
         self._hold(run, worker, record.lane, [(record.seq, record.seq)])
         if content.recipe:
             self._note(run, worker, record, content.recipe)
 
-    def _note(self, run: _Run, worker: str, record: Record, recipe: str) -> None:
+    def _note(self, run: HeldRun, worker: str, record: Record, recipe: str) -> None:
         """Write how a tag's pictures are made, once per tag, into the sub-run ``sidelog``."""
+        event = summaries.text_event(record.tag, recipe, 0, record.wall_time)
         try:
-            if run.notes is None:
-                run.notes = self._run_at(run.path / "sidelog")
-                run.notes.notes_of.add(run)
-            notes = run.notes
-            event = summaries.text_event(record.tag, recipe, 0, record.wall_time)
-            if notes.directory.note(record.tag, [event]) and notes.since is None:
-                notes.since = notes.touched = time.monotonic()
+            self._note_in(self._notes_of(run), record.tag, event)
         except WriterError as error:
             if worker not in run.told_of_notes:
                 run.told_of_notes.add(worker)
-                self._report(Noted(worker, f"how its pictures are made is not written: {error}"))
+                text = f"how its pictures are made is not written: {error}"
+                self._report(Noted(worker, text, run=record.run))
 
-    def _hold(self, run: _Run, worker: str, lane: Lane, ranges: list[tuple[int, int]]) -> None:
+    def _note_missing(self, run: HeldRun, command: CloseRun) -> None:
+        """Write what of a worker's pictures the run does not hold, once per close, into the sub-run ``sidelog``."""
+        try:
+            notes = self._notes_of(run)
+            step = notes.directory.next_step("text", MISSING_TAG)
+            event = summaries.text_event(MISSING_TAG, missing_table(command), step, time.time())
+            self._note_in(notes, missing_key(command), event)
+        except WriterError as error:
+            log.error("%s: which of its pictures %s has not is not written: %s", command.label, run.path, error)
+
+    def _notes_of(self, run: HeldRun) -> HeldRun:
+        """The sub-run ``sidelog`` of a run.
+
+        Raises:
+            RunBusy, WriterError: it cannot be opened.
+        """
+        if run.notes is None:
+            run.notes = self._run_at(run.path / "sidelog")
+            run.notes.notes_of.add(run)
+        return run.notes
+
+    def _note_in(self, notes: HeldRun, key: str, event: bytes) -> None:
+        if notes.directory.note(key, [event]) and notes.since is None:
+            notes.since = notes.touched = time.monotonic()
+
+    def _tell_of_steps(self, run: HeldRun, worker: str, news: list[StepBack]) -> None:
+        if news:
+            self._report(Noted(worker, told(news, str(run.path))))
+
+    def _hold(self, run: HeldRun, worker: str, lane: Lane, ranges: list[tuple[int, int]]) -> None:
         held = run.unsettled.setdefault((worker, lane), IntervalSet())
         for first, last in ranges:
             held.add(first, last)
@@ -303,8 +345,9 @@ class EventWriter:
 
     def _commit_due(self, now: float) -> None:
         for run in list(self._runs.values()):
+            run.pending_bytes = run.directory.pending_bytes
             late = run.since is not None and (now - run.since >= LATEST_S or now - run.touched >= IDLE_S)
-            if (late or run.directory.pending_bytes >= GROUP_BYTES) and not (run.failing and now < run.retry_at):
+            if (late or run.pending_bytes >= GROUP_BYTES) and not (run.failing and now < run.retry_at):
                 self._commit(run, now)
 
     def _commit_all(self, now: float) -> None:
@@ -312,34 +355,40 @@ class EventWriter:
             if run.since is not None and not (run.failing and now < run.retry_at):
                 self._commit(run, now)
 
-    def _commit(self, run: _Run, now: float) -> None:
+    def _commit(self, run: HeldRun, now: float) -> None:
         for closer in run.closers:
             if closer.forget:
                 run.directory.forget(closer.worker)
         try:
             run.directory.commit()
         except WriterError as error:
+            run.error = str(error)
             if not run.failing:
+                run.failing_since = now
                 text = f"{run.path} cannot be written, kept and tried again every second: {error}"
-                log.error("%s", text)
+                log.error("%s: %s", self._roster.labels(run.workers), text)
                 for worker in sorted(run.workers):
-                    self._report(Noted(worker, text))
+                    self._report(Noted(worker, text, logged=True))
             run.failing = True
             run.retry_at = now + RETRY_S
             run.since = run.since if run.since is not None else now
             return
         if run.failing:
-            log.warning("%s can be written again; nothing was lost", run.path)
+            log.warning("%s: %s can be written again; nothing was lost", self._roster.labels(run.workers), run.path)
             run.failing = False
+            run.failing_since, run.error = None, ""
         self._tell_of_removal(run)
         run.since = None
+        run.pending_bytes = 0
         for (worker, lane), held in run.unsettled.items():
+            run.written[worker] += len(held)
+            run.written_in_all += len(held)
             self._report(Settled(worker, lane, tuple(held.ranges())))
         run.unsettled.clear()
         if run.closers:
             self._finish(run)
 
-    def _tell_of_removal(self, run: _Run) -> None:
+    def _tell_of_removal(self, run: HeldRun) -> None:
         """Say once that a folder was removed and made again, whichever of the runs in it is the first to find out."""
         if not run.directory.removal_found:
             return
@@ -357,24 +406,29 @@ class EventWriter:
             f"{top.path} or its event file was removed or moved while it was written: it is made again, with what is "
             f"logged from now on; what stood in it is gone from there"
         )
-        log.warning("%s", text)
-        for worker in sorted(set().union(*(one.workers for one in gone))):
-            self._report(Noted(worker, text))
+        concerned = set().union(*(one.workers for one in gone))
+        log.warning("%s: %s", self._roster.labels(concerned), text)
+        for worker in sorted(concerned):
+            self._report(Noted(worker, text, logged=True))
 
-    def _finish(self, run: _Run) -> None:
+    def _finish(self, run: HeldRun) -> None:
         """Everything of those who leave is on disk: close the directory after the last of them."""
         closers, run.closers = run.closers, []
         if not run.in_use:
             self._close(run)
         for closer in closers:
-            self._report(RunClosed(closer.worker, closer.run))
+            still_here = any(worker == closer.worker for worker, _ in run.users)
+            written = run.written[closer.worker] if still_here else run.written.pop(closer.worker, 0)
+            self._report(RunClosed(closer.worker, closer.run, written))
 
-    def _close(self, run: _Run) -> None:
+    def _close(self, run: HeldRun) -> None:
         """Let go of a directory. Its last group is on disk, or could not be written until the very end."""
         try:
             run.directory.close()
         except WriterError as error:
-            log.error("%s: what was not settled is not written: %s", run.path, error)
+            log.error(
+                "%s, %s: what was not settled is not written: %s", self._roster.labels(run.workers), run.path, error
+            )
             run.directory.abandon()
             self._unwritten = True
         else:
@@ -385,26 +439,3 @@ class EventWriter:
             notes.notes_of.discard(run)
             if not notes.in_use and not notes.closers and notes.path in self._runs:
                 self._close(notes)
-
-
-SCALARS = "scalars"
-"""The kind under which the steps of all scalars are counted."""
-
-
-def _steps(directory: RunDirectory, columns: ScalarColumns, rows: npt.NDArray[np.intp]) -> list[int]:
-    """The steps of ``rows``, the next ones counted; each row is appended right after."""
-    steps = columns.steps[rows]
-    counted = np.flatnonzero(steps == STEP_NEXT)
-    for row in counted.tolist():
-        steps[row] = directory.next_step(SCALARS, columns.series[columns.index[rows[row]]].tag)
-    listed: list[int] = steps.tolist()
-    return listed
-
-
-def _ranges(seqs: list[int]) -> list[tuple[int, int]]:
-    """Ascending numbers as closed ranges."""
-    array = np.array(seqs)
-    breaks = np.flatnonzero(np.diff(array) != 1)
-    starts = array[np.concatenate([[0], breaks + 1])]
-    stops = array[np.concatenate([breaks, [len(array) - 1]])]
-    return list(zip(starts.tolist(), stops.tolist(), strict=True))

@@ -12,6 +12,7 @@
     │   ├── LimitExceeded         longer than a limit allows
     │   └── MalformedHeader       a header or a buffer that does not say what it must
     └── WriterError               a run directory or an event file that cannot be written
+        ├── LocksUnsupported      the file system has no ``flock``
         └── RunBusy               another daemon writes that run directory
 
 ``ConfigError`` and ``SnapshotError`` are also ``ValueError``, so that a caller's mistake can be caught as such.
@@ -85,6 +86,10 @@ class MalformedHeader(ProtocolError):
 
 class WriterError(SidelogError):
     """A run directory or an event file that cannot be written."""
+
+
+class LocksUnsupported(WriterError):
+    """The file system has no ``flock``."""
 
 
 class RunBusy(WriterError):

@@ -15,7 +15,7 @@ from sidelog_shared.records import Buffer
 
 MAGIC = b"SDLG"
 MAJOR = 1
-MINOR = 0
+MINOR = 1
 _PREFIX = struct.Struct("<4sBBBxI")
 """magic, major, minor, kind, zero, epoch: 12 bytes, little-endian. The same in every major version."""
 
@@ -32,6 +32,7 @@ class MessageKind(IntEnum):
     FLUSH = 7
     HEARTBEAT = 8
     BYE = 9
+    INQUIRE = 10
     WELCOME = 64
     OPENED = 65
     REFUSED = 66
@@ -39,6 +40,7 @@ class MessageKind(IntEnum):
     RESET = 68
     DRAINING = 69
     GOODBYE = 70
+    REPORT = 71
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,15 @@ class Envelope:
 
 
 def is_state(frames: Sequence[Buffer]) -> bool:
-    """Whether a message is a STATE of this protocol, by frame 0 alone."""
-    return bool(frames) and bytes(frames[0][:7]) == _STATE_BEGINS
+    """Whether a message is a STATE of this protocol, of whatever minor version, by frame 0 alone."""
+    if not frames:
+        return False
+    prefix = bytes(frames[0])
+    return prefix[:5] == _BEGINS and prefix[6:7] == _STATE
 
 
-_STATE_BEGINS = struct.pack("<4sBBB", MAGIC, MAJOR, MINOR, MessageKind.STATE)
+_BEGINS = struct.pack("<4sB", MAGIC, MAJOR)
+_STATE = bytes([MessageKind.STATE])
 
 
 def pack_prefix(kind: MessageKind, epoch: int) -> bytes:

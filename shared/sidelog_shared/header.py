@@ -63,8 +63,48 @@ class HeaderReader:
             raise self._wrong(name, f"a list of at most {max_length} items")
         return value
 
+    def optional_items(self, name: str, max_length: int) -> list[object]:
+        return [] if self._fields.get(name) is None else self.items(name, max_length)
+
     def reader(self, name: str) -> HeaderReader:
         return HeaderReader(f"{self._path}.{name}", self._fields.get(name))
+
+    def optional_reader(self, name: str) -> HeaderReader | None:
+        return None if self._fields.get(name) is None else self.reader(name)
+
+    def readers(self, name: str, max_length: int) -> list[HeaderReader]:
+        """A list of maps."""
+        items = self.items(name, max_length)
+        return [HeaderReader(f"{self._path}.{name}[{index}]", item) for index, item in enumerate(items)]
+
+    def texts(self, name: str, max_length: int, max_characters: int) -> tuple[str, ...]:
+        """A list of strings."""
+        found = self.items(name, max_length)
+        texts = tuple(item for item in found if isinstance(item, str) and len(item) <= max_characters)
+        if len(texts) != len(found):
+            raise self._wrong(name, f"a list of strings of at most {max_characters} characters")
+        return texts
+
+    def pairs(self, name: str, max_length: int) -> tuple[tuple[str, str], ...]:
+        """A list of lists of two strings."""
+        found = self.items(name, max_length)
+        pairs = tuple(
+            (item[0], item[1])
+            for item in found
+            if isinstance(item, list) and len(item) == 2 and all(isinstance(part, str) for part in item)
+        )
+        if len(pairs) != len(found):
+            raise self._wrong(name, "a list of pairs of strings")
+        return pairs
+
+    def counts(self, name: str, max_length: int) -> dict[str, int]:
+        """A map from names to how many, from 0 on."""
+        counts: dict[str, int] = {}
+        for key, value in self.mapping(name).items():
+            if not isinstance(key, str) or type(value) is not int or value < 0 or len(counts) == max_length:
+                raise self._wrong(name, f"a map of at most {max_length} names to numbers from 0 on")
+            counts[key] = value
+        return counts
 
     def mapping(self, name: str) -> dict[str, object]:
         value = self._fields.get(name, {})
@@ -85,6 +125,11 @@ class HeaderReader:
                 raise self._wrong(name, "a list of [first, last] with 1 <= first <= last")
             pairs.append((item[0], item[1]))
         return pairs
+
+
+def plain(text: str, limit: int) -> str:
+    """The first ``limit`` characters of a text, so that they can be packed: a path may hold what is no UTF-8."""
+    return text[:limit].encode(errors="replace").decode()
 
 
 def _short(value: object) -> str:

@@ -5,7 +5,7 @@ on an inode of its own. The kernel lets go when the holder dies, however it dies
 
 The lock belongs to the open file, and a forked child inherits that: an unlock in the child would release the
 parent's lock, a close would not. So holders unlock before they close, and in children it is closed at once
-(:mod:`sidelog_shared.descriptors`).
+(:mod:`sidelog_shared.descriptors`). Where there is no ``flock``: :mod:`sidelog_shared.leases`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from sidelog_shared.descriptors import close_private, open_private
-from sidelog_shared.errors import WriterError
+from sidelog_shared.errors import LocksUnsupported
 
 _HELD_BY_ANOTHER = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
 _NOT_SUPPORTED = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK})
@@ -65,7 +65,7 @@ class FileLock:
             False when another holder has it; nothing was changed then.
 
         Raises:
-            WriterError: the file system does not support locks.
+            LocksUnsupported: the file system does not support locks.
             OSError: the file cannot be opened or written.
         """
         if self.held:
@@ -95,7 +95,7 @@ class FileLock:
             Whether the lock was taken.
 
         Raises:
-            WriterError: the file system does not support locks.
+            LocksUnsupported: the file system does not support locks.
             OSError: the file cannot be opened or written.
         """
         deadline = time.monotonic() + deadline_s
@@ -149,7 +149,7 @@ def is_held_by_someone(path: str | os.PathLike[str]) -> bool:
     cannot bear that uses ``acquire`` with a deadline.
 
     Raises:
-        WriterError: the file system does not support locks.
+        LocksUnsupported: the file system does not support locks.
         OSError: the file cannot be opened.
     """
     try:
@@ -180,7 +180,7 @@ def _lock(fd: int, path: str | os.PathLike[str]) -> bool:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _NOT_SUPPORTED:
-            raise WriterError(
+            raise LocksUnsupported(
                 f"lock file {os.fspath(path)} cannot be locked: got {os.strerror(error.errno)}, expected a file "
                 f"system with flock (some network file systems have none; choose a folder on a local disk)"
             ) from error

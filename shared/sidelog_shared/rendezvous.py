@@ -68,11 +68,7 @@ class Rendezvous:
 
     def read_ready(self) -> Ready | None:
         """What the ready file says; None while there is none (or one from another version's future)."""
-        try:
-            fields = json.loads(self.ready_file.read_text())
-            return Ready(**{name: fields[name] for name in Ready.__dataclass_fields__})
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        return read_ready(self.ready_file)
 
     def write_ready(self, ready: Ready) -> None:
         """Appear at once and whole: readers see no file or all of it."""
@@ -86,6 +82,15 @@ class Rendezvous:
         if ready is not None and ready.instance == instance:
             with contextlib.suppress(FileNotFoundError):
                 self.ready_file.unlink()
+
+
+def read_ready(path: Path) -> Ready | None:
+    """What a ready file says; None where there is none (or one from another version's future)."""
+    try:
+        fields = json.loads(path.read_text())
+        return Ready(**{name: fields[name] for name in Ready.__dataclass_fields__})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def runtime_folder() -> Path:

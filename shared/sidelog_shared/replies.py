@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from sidelog_shared.documents import pack_document, read_document
 from sidelog_shared.errors import MalformedHeader
 from sidelog_shared.frames import MINOR, Envelope, MessageKind, pack
-from sidelog_shared.header import HeaderReader
+from sidelog_shared.header import HeaderReader, plain
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import KIB, MAX_TAG_BYTES, Limits
 from sidelog_shared.records import Buffer, End, Lane, LaneState, Refusal, RunMarks
+from sidelog_shared.report import DaemonReport
 from sidelog_shared.requests import FEATURES
 
 _UINT31 = 2**31 - 1
@@ -56,7 +58,7 @@ class Status:
                 for lane, state in self.lanes.items()
             },
             "dropped_tags": self._first_dropped_tags(),
-            "troubles": [[trouble.serial, trouble.text[:500]] for trouble in self.troubles[-8:]],
+            "troubles": [[trouble.serial, plain(trouble.text, 500)] for trouble in self.troubles[-8:]],
         }
 
     def _first_dropped_tags(self) -> dict[str, int]:
@@ -115,7 +117,7 @@ class Welcome:
             "minor": MINOR,
             "instance": self.instance,
             "known": self.known,
-            "logdir": self.logdir,
+            "logdir": plain(self.logdir, 8192),
             "features": list(self.features),
             "limits": {
                 "max_record_bytes": self.limits.max_record_bytes,
@@ -192,7 +194,7 @@ class Refused:
     def frames(self, epoch: int) -> list[Buffer]:
         header: dict[str, object] = {
             "code": self.code.value,
-            "text": self.text[:_MAX_TEXT],
+            "text": plain(self.text, _MAX_TEXT),
             "run": self.run,
             "endpoint": self.endpoint,
         }
@@ -274,10 +276,27 @@ class Goodbye:
         return cls(Status.read(HeaderReader("GOODBYE", envelope.header)))
 
 
-Reply = Welcome | Opened | Refused | State | Reset | Draining | Goodbye
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The answer to INQUIRE: how things stand with the daemon, its workers and its runs."""
+
+    kind: ClassVar = MessageKind.REPORT
+    report: DaemonReport
+
+    def frames(self, epoch: int) -> list[Buffer]:
+        return pack(self.kind, epoch, {}, [pack_document(self.report.to_map())])
+
+    @classmethod
+    def read(cls, envelope: Envelope) -> Report:
+        if len(envelope.buffers) != 1:
+            raise MalformedHeader(f"REPORT has {len(envelope.buffers)} buffers, expected 1")
+        return cls(DaemonReport.read(HeaderReader("REPORT", read_document(envelope.buffers[0]))))
+
+
+Reply = Welcome | Opened | Refused | State | Reset | Draining | Goodbye | Report
 
 _READERS: dict[int, Callable[[Envelope], Reply]] = {
-    message.kind: message.read for message in (Welcome, Opened, Refused, State, Reset, Draining, Goodbye)
+    message.kind: message.read for message in (Welcome, Opened, Refused, State, Reset, Draining, Goodbye, Report)
 }
 
 

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
+from sidelog_shared.client_view import ClientView
 from sidelog_shared.errors import LimitExceeded, MalformedHeader
 from sidelog_shared.frames import MINOR, Envelope, MessageKind, pack
 from sidelog_shared.header import HeaderReader
 from sidelog_shared.limits import MAX_RUN_NAME_BYTES
+from sidelog_shared.missing import Missing, from_header, to_header
 from sidelog_shared.record_messages import Part, RecordMessage, Scalars, part_messages, read_position
 from sidelog_shared.records import Buffer, Lane, Worker
 
@@ -20,6 +22,7 @@ __all__ = [
     "Flush",
     "Heartbeat",
     "Hello",
+    "Inquire",
     "OpenRun",
     "Part",
     "RecordMessage",
@@ -111,17 +114,23 @@ class OpenRun:
 
 @dataclass(frozen=True, slots=True)
 class CloseRun:
-    """This worker logs nothing more into a run; nothing answers."""
+    """This worker logs nothing more into a run; nothing answers.
+
+    Attributes:
+        missing: what of its pictures were dropped or lost before a daemon had them.
+    """
 
     kind: ClassVar = MessageKind.CLOSE_RUN
     run: int
+    missing: tuple[Missing, ...] = ()
 
     def frames(self, epoch: int) -> list[Buffer]:
-        return pack(self.kind, epoch, {"run": self.run})
+        return pack(self.kind, epoch, {"run": self.run, **to_header(self.missing)})
 
     @classmethod
     def read(cls, envelope: Envelope) -> CloseRun:
-        return cls(HeaderReader("CLOSE_RUN", envelope.header).integer("run", 0, _UINT31))
+        reader = HeaderReader("CLOSE_RUN", envelope.header)
+        return cls(reader.integer("run", 0, _UINT31), from_header(reader))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,29 +149,54 @@ class Flush:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The client is alive; answered by STATE."""
+    """The client is alive; answered by STATE.
+
+    Attributes:
+        view: how things stand with it, for who asks the daemon; None where it says nothing of that.
+    """
 
     kind: ClassVar = MessageKind.HEARTBEAT
+    view: ClientView | None = None
 
     def frames(self, epoch: int) -> list[Buffer]:
-        return pack(self.kind, epoch, {})
+        return pack(self.kind, epoch, {} if self.view is None else {"view": self.view.to_map()})
 
     @classmethod
     def read(cls, envelope: Envelope) -> Heartbeat:
-        return cls()
+        view = HeaderReader("HEARTBEAT", envelope.header).optional_reader("view")
+        return cls(None if view is None else ClientView.read(view))
 
 
 @dataclass(frozen=True, slots=True)
 class Bye:
-    """The worker logs nothing more; answered by GOODBYE once everything is settled and its runs are closed."""
+    """The worker logs nothing more; answered by GOODBYE once everything is settled and its runs are closed.
+
+    Attributes:
+        missing: as in :class:`CloseRun`, of the runs that are still open.
+    """
 
     kind: ClassVar = MessageKind.BYE
+    missing: tuple[Missing, ...] = ()
+
+    def frames(self, epoch: int) -> list[Buffer]:
+        return pack(self.kind, epoch, to_header(self.missing))
+
+    @classmethod
+    def read(cls, envelope: Envelope) -> Bye:
+        return cls(from_header(HeaderReader("BYE", envelope.header)))
+
+
+@dataclass(frozen=True, slots=True)
+class Inquire:
+    """How do things stand? Answered by REPORT, whoever asks: it needs no HELLO, and no worker."""
+
+    kind: ClassVar = MessageKind.INQUIRE
 
     def frames(self, epoch: int) -> list[Buffer]:
         return pack(self.kind, epoch, {})
 
     @classmethod
-    def read(cls, envelope: Envelope) -> Bye:
+    def read(cls, envelope: Envelope) -> Inquire:
         return cls()
 
 
@@ -175,11 +209,11 @@ def read_run(envelope: Envelope) -> int:
     return HeaderReader("OPEN_RUN", envelope.header).integer("run", 0, _UINT31)
 
 
-Request = Hello | OpenRun | CloseRun | Scalars | RecordMessage | Part | Flush | Heartbeat | Bye
+Request = Hello | OpenRun | CloseRun | Scalars | RecordMessage | Part | Flush | Heartbeat | Bye | Inquire
 
 _READERS: dict[int, Callable[[Envelope], Request]] = {
     message.kind: message.read
-    for message in (Hello, OpenRun, CloseRun, Scalars, RecordMessage, Part, Flush, Heartbeat, Bye)
+    for message in (Hello, OpenRun, CloseRun, Scalars, RecordMessage, Part, Flush, Heartbeat, Bye, Inquire)
 }
 
 

@@ -195,6 +195,16 @@ def test_pressure(on_the_daemon: None, tmp_path: Path, pairs: Pairs) -> None:
     assert len(theirs) == 3
 
 
+@row("steps that do not grow")
+def test_steps_that_do_not_grow(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    for writer in (pair.ours, pair.theirs):
+        for step in (1, 3, 3, 2):
+            writer.add_scalar("loss", float(step), step)
+    assert [[value.step for value in values] for values in pair.values()] == [[1, 3, 3, 2]] * 2
+    wait_until(lambda: "steps of 'loss'" in caplog.text)
+    assert caplog.text.count("do not grow: 3 follows 3") == 1
+
+
 MISTAKES: list[tuple[str, tuple[Any, ...], str]] = [
     ("add_image", ("picture", np.zeros((4, 5))), "expected 3 dimensions (CHW): give dataformats='HW'"),
     ("add_image", ("picture", np.zeros((7, 5, 3))), "give dataformats='HWC' if the channels come last"),

@@ -1,9 +1,10 @@
-"""The golden messages of protocol 1.0: one per message kind and per record kind, and how they stand on disk.
+"""The golden messages of protocol 1.1: one per message kind and per record kind, and how they stand on disk.
 
-``protocol-1.0.txt`` is the checked-in truth: a change that alters one of its bytes breaks clients in the field. A new
-minor version gets a file of its own beside it. To write the file of a version that is not published yet:
+``protocol-1.1.txt`` is the checked-in truth: a change that alters one of its bytes breaks clients in the field. A new
+minor version gets a file of its own beside it, and those of earlier ones are read for ever. To write the file of a
+version that is not published yet:
 
-    python tests/golden/vectors.py > tests/golden/protocol-1.0.txt
+    python tests/golden/vectors.py > tests/golden/protocol-1.1.txt
 
 Format: a line ``[name] message-kind``, then one line of hexadecimal digits per frame (``-`` for an empty frame).
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from sidelog_shared import dtypes, replies, requests
+from sidelog_shared.client_view import Backlog, ClientView
 from sidelog_shared.documents import pack_document
 from sidelog_shared.frames import MessageKind
 from sidelog_shared.intervals import IntervalSet
@@ -34,8 +36,10 @@ from sidelog_shared.records import (
     Series,
     Worker,
 )
+from sidelog_shared.report import DaemonReport, RunReport, WorkerReport
 
-FILE = Path(__file__).with_name("protocol-1.0.txt")
+FILE = Path(__file__).with_name("protocol-1.1.txt")
+EARLIER = (Path(__file__).with_name("protocol-1.0.txt"),)
 EPOCH = 3
 WALL_TIME = 1_700_000_000.25
 WORKER = Worker("0123456789abcdef", "node7", 4711, 1, 2)
@@ -47,6 +51,52 @@ STATUS = replies.Status(
     },
     {"layer1": 1},
     (replies.Trouble(1, "text 'note' at step 3: the text is not UTF-8"),),
+)
+VIEW = ClientView(
+    lanes={Lane.LIGHT: Backlog(120, 24_000), Lane.HEAVY: Backlog(1, 512_000), Lane.PICTURE: Backlog()},
+    spool=Backlog(7, 1_890),
+    dropped=3,
+    dropped_tags={"layer1": 2, "layer2": 1},
+    lost={"went down with a daemon or its connection": 1},
+    lag_s=0.75,
+)
+REPORT = DaemonReport(
+    instance="fedcba9876543210",
+    pid=815,
+    version="0.1.0",
+    minor=1,
+    logdir="/data/runs",
+    state="serving",
+    uptime_s=3600.5,
+    render=Backlog(2, 4096),
+    budget_bytes=1 << 30,
+    faults={"malformed": 1},
+    workers=(
+        WorkerReport(
+            worker=WORKER,
+            state="live",
+            known_s=60.25,
+            heard_s=0.125,
+            runs=("/data/runs/exp1",),
+            received_records=7,
+            received_bytes=8192,
+            records_per_s=0.5,
+            bytes_per_s=512.0,
+            ends={End.WRITTEN: 5, End.REJECTED: 1, End.DROPPED: 1, End.LOST: 0},
+            unsettled=2,
+            render=Backlog(2, 4096),
+            dropped_tags={"layer1": 1},
+            refused=(("/data/runs/exp2", "run directory /data/runs/exp2 is written by another daemon"),),
+            faults={"malformed": 1},
+            last_error="text 'note' at step 3: the text is not UTF-8",
+            last_error_s=12.5,
+            client=VIEW,
+            client_s=0.5,
+        ),
+    ),
+    worker_count=1,
+    runs=(RunReport("/data/runs/exp1", ("rank 1 (node7:4711)",), 5, 1024, "No space left on device", 3.5),),
+    run_count=1,
 )
 _PIXELS = bytes(range(12))
 _VALUES = np.array([0.0, 0.5, 1.5, 4.0], "<f4").tobytes()
@@ -201,7 +251,9 @@ MESSAGES: dict[str, requests.Request | replies.Reply] = {
     "summary": _message(Lane.LIGHT, Kind.SUMMARY, "summary", {}, (BufferSpec(dtypes.UINT8, (12,)), _PIXELS)),
     "flush": requests.Flush(),
     "heartbeat": requests.Heartbeat(),
+    "heartbeat-with-a-view": requests.Heartbeat(VIEW),
     "bye": requests.Bye(),
+    "inquire": requests.Inquire(),
     "welcome": replies.Welcome("fedcba9876543210", True, "/data/runs", Limits(), STATUS),
     "opened": replies.Opened(1, RunMarks(5, 0, ((1, 1), (3, 3)))),
     "refused-run": replies.Refused(
@@ -212,6 +264,7 @@ MESSAGES: dict[str, requests.Request | replies.Reply] = {
     "reset": replies.Reset(),
     "draining": replies.Draining(),
     "goodbye": replies.Goodbye(STATUS),
+    "report": replies.Report(REPORT),
 }
 
 
@@ -220,11 +273,11 @@ def encode(name: str) -> list[bytes]:
     return [bytes(frame) for frame in MESSAGES[name].frames(EPOCH)]
 
 
-def read_file() -> dict[str, list[bytes]]:
+def read_file(file: Path = FILE) -> dict[str, list[bytes]]:
     """The frames of every message, as they are checked in."""
     vectors: dict[str, list[bytes]] = {}
     frames: list[bytes] = []
-    for line in FILE.read_text().splitlines():
+    for line in file.read_text().splitlines():
         if line.startswith("["):
             frames = vectors[line[1 : line.index("]")]] = []
         elif line:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable
@@ -497,3 +499,19 @@ def test_children_of_multiprocessing_are_workers_of_their_own(method: str, runti
             child.close()
     for name in ("parent", "child0", "child1"):
         assert read_run(tmp_path / name).steps("loss") == list(range(200))
+
+
+def test_one_line_says_how_it_went(runtime_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "sidelog")
+    writers = [sidelog.SummaryWriter(tmp_path / name) for name in "abcde"]
+    for step in range(10):
+        writers[0].add_scalar("loss", 1.0, step)
+    for writer in writers:
+        writer.close()
+    (line,) = [record for record in caplog.records if "records written" in record.getMessage()]
+    runs = ", ".join(str(tmp_path / name) for name in "abc")
+    assert line.levelno == logging.INFO
+    assert re.fullmatch(
+        rf"sidelog: {runs} and 2 other runs: 10 records written, 0 dropped, 0 spooled, 0 lost, in \d+\.\d s",
+        line.getMessage(),
+    )

@@ -16,8 +16,8 @@ import sidelog
 from event_files import read_run
 from processes import DaemonProcess
 
-HELLO, OPEN_RUN, CLOSE_RUN, SCALARS, RECORD, PART, FLUSH, HEARTBEAT, BYE = range(1, 10)
-WELCOME, OPENED, REFUSED, STATE, RESET, DRAINING, GOODBYE = range(64, 71)
+HELLO, OPEN_RUN, CLOSE_RUN, SCALARS, RECORD, PART, FLUSH, HEARTBEAT, BYE, INQUIRE = range(1, 11)
+WELCOME, OPENED, REFUSED, STATE, RESET, DRAINING, GOODBYE, REPORT = range(64, 72)
 PREFIX = struct.Struct("<4sBBBxI")
 MIB = 1 << 20
 
@@ -40,11 +40,12 @@ class HandClient:
         """The header of the next message of one of these kinds; others are passed over."""
         deadline = time.monotonic() + 20
         while self.socket.poll(max(0, round(1000 * (deadline - time.monotonic())))):
-            prefix, header = self.socket.recv_multipart()
+            prefix, header, *buffers = self.socket.recv_multipart()
             magic, major, _, kind, epoch = PREFIX.unpack(prefix)
             assert (magic, major) == (b"SDLG", 1)
             if kind in kinds and epoch in (self.epoch, 0):
-                return {"kind": kind} | msgpack.unpackb(header)
+                documents = {"document": msgpack.unpackb(buffers[0])} if buffers else {}
+                return {"kind": kind} | msgpack.unpackb(header) | documents
         raise AssertionError(f"no answer of kind {kinds}")
 
     def hello(self) -> dict[str, object]:
@@ -178,6 +179,38 @@ def test_a_client_that_is_not_known_is_told_to_begin_anew(process: DaemonProcess
     client.receive(RESET)
     client.epoch += 1
     assert client.hello()["known"] is False
+
+
+def test_who_asks_is_told_and_a_heartbeat_says_how_things_stand(
+    process: DaemonProcess, connect: Connect, tmp_path: Path
+) -> None:
+    client, stranger = connect(process.endpoint), connect(process.endpoint)
+    client.hello()
+    client.open(1, "run")
+    client.scalar(1, 1, "loss", 1, 1.0)
+    client.settle("light", 1)
+    nothing = {"records": 0, "bytes": 0}
+    view = {
+        "lanes": {"light": {"records": 2, "bytes": 56}, "heavy": nothing, "picture": nothing},
+        "spool": nothing,
+        "dropped": 1,
+        "dropped_tags": {"photo": 1},
+        "lost": {},
+        "lag_s": 0.5,
+        "field of a later minor version": [],
+    }
+    client.send(HEARTBEAT, {"view": view})
+    client.receive(STATE)
+    stranger.epoch = 0
+    stranger.send(INQUIRE, {})
+    report = stranger.receive(REPORT, RESET)["document"]
+    assert (report["pid"], report["logdir"], report["worker_count"]) == (process.pid, str(tmp_path), 1)  # type: ignore[index]
+    (worker,) = report["workers"]  # type: ignore[index]
+    del view["field of a later minor version"]
+    assert (worker["id"], worker["host"], worker["client"]) == (client.worker, "by-hand", view)
+    assert worker["ends"] == {"written": 1, "rejected": 0, "dropped": 0, "lost": 0}
+    (run,) = report["runs"]  # type: ignore[index]
+    assert (run["path"], run["workers"], run["written"]) == (str(tmp_path / "run"), [worker["label"]], 1)
 
 
 def test_what_is_sent_again_is_written_once_by_any_number_of_daemons(

@@ -267,6 +267,18 @@ class MarkTable:
             self._standing, self._noted, self._next = {}, {}, {}
         self._add(marker.workers, marker.gone, marker.noted, marker.next)
 
+    def stands_in(self, found: MarkTable) -> bool:
+        """Whether any record of the open group stands already, by what was just found in the directory's files."""
+        for worker, marks in self._open.items():
+            known, there = self._standing.get(worker, Marks()), found._standing.get(worker)
+            if there is None:
+                continue
+            if (marks.light and there.light > known.light) or (marks.heavy and there.heavy > known.heavy):
+                return True
+            if any(there.picture.missing(*one) != [one] for one in marks.picture.ranges()):
+                return True
+        return False
+
     def files_removed(self, left: MarkTable) -> None:
         """Somebody removed files of the directory; ``left`` is what stands in those that are left.
 

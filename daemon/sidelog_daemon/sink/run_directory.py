@@ -8,7 +8,6 @@ A directory that somebody removed while it is open is made again by the next com
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from bisect import bisect_right
@@ -25,14 +24,15 @@ from sidelog_daemon.sink.event_file import (
     record_writer_into,
 )
 from sidelog_daemon.sink.projector import ProjectorEntry, ProjectorFiles
-from sidelog_daemon.sink.recovery import Recovery, recover
+from sidelog_daemon.sink.recovery import Recovery
+from sidelog_daemon.sink.step_order import StepOrder
 from sidelog_daemon.sink.summaries import file_version_event, session_start_event
-from sidelog_shared.errors import RunBusy, WriterError
+from sidelog_daemon.sink.taking import WrittenMeanwhile, recovered, take
+from sidelog_shared.errors import WriterError
+from sidelog_shared.leases import DirectoryLock, LeaseFile
 from sidelog_shared.limits import MIB
-from sidelog_shared.locks import FileLock
 from sidelog_shared.records import RunMarks
 
-LOCK_NAME = ".sidelog.lock"
 MAX_FILE_BYTES = 1024 * MIB
 
 _FULL_MARKER_AFTER = 4
@@ -51,6 +51,7 @@ class RunDirectory:
     Attributes:
         path: the directory.
         recovery: what an earlier daemon had left, and what of it was cut off.
+        steps: which steps did not grow.
         removal_found: the directory or its event file was found removed. Whoever tells the user of it, once a commit
             has made it again, sets it back.
     """
@@ -58,7 +59,7 @@ class RunDirectory:
     def __init__(
         self,
         path: Path,
-        lock: FileLock,
+        lock: DirectoryLock,
         recovery: Recovery,
         *,
         owner_note: bytes,
@@ -70,6 +71,7 @@ class RunDirectory:
         self.recovery = recovery
         self._lock = lock
         self._owner_note = owner_note
+        self.steps = StepOrder()
         self._table = recovery.table
         self._clock = clock
         self._max_file_bytes = max_file_bytes
@@ -109,7 +111,7 @@ class RunDirectory:
             RunBusy: another daemon writes it; carries that daemon's endpoint.
             WriterError: it cannot be made, locked, read or written.
         """
-        lock, recovery = _taken(path, owner_note)
+        lock, recovery = take(path, owner_note)
         return cls(path, lock, recovery, owner_note=owner_note, clock=clock, max_file_bytes=max_file_bytes, write=write)
 
     def begin(self, wall_time: float | None = None) -> None:
@@ -140,6 +142,20 @@ class RunDirectory:
     def is_removed(self) -> bool:
         """Whether the directory or its open event file was removed or moved away, and is not made again yet."""
         return self._file.is_gone or not self._lock.is_in_place()
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether a lease keeps others out, which wants heartbeats: the file system has no locks."""
+        return isinstance(self._lock, LeaseFile)
+
+    def heartbeat(self) -> None:
+        """Tell other daemons that this one lives. Whether the lease was lost the next commit finds out.
+
+        Raises:
+            OSError: it cannot be told.
+        """
+        if isinstance(self._lock, LeaseFile):
+            self._lock.heartbeat()
 
     def written(self, worker_id: str) -> RunMarks:
         """What of a worker was written to disk. What the open group holds does not count."""
@@ -304,14 +320,21 @@ class RunDirectory:
 
         Raises:
             RunBusy, WriterError: see :meth:`open`. The old lock stays, and the next call tries again.
+            WrittenMeanwhile: another daemon had it, and wrote records that wait here.
         """
         if not self.is_removed:
             return
         self.removal_found |= self._file.is_gone or not self.path.exists()
         if self._lock.is_in_place():
-            lock, recovery = self._lock, _recovered(self.path)
+            lock, recovery = self._lock, recovered(self.path)
         else:
-            lock, recovery = _taken(self.path, self._owner_note)
+            lock, recovery = take(self.path, self._owner_note)
+        if self._table.stands_in(recovery.table):
+            lock.release()
+            raise WrittenMeanwhile(
+                f"run directory {self.path} was another daemon's meanwhile, which wrote records that are in the open "
+                f"group here: the group must not be written, and who logged it sends what is missing again"
+            )
         self._table.files_removed(recovery.table)
         old, self._lock = self._lock, lock
         try:
@@ -364,46 +387,3 @@ class RunDirectory:
             self._full_marker_bytes, self._bytes_since_full = size, 0
         else:
             self._bytes_since_full += size
-
-
-def _taken(path: Path, owner_note: bytes) -> tuple[FileLock, Recovery]:
-    """Make a run directory, take its lock, and read what stands in it; raises what :meth:`RunDirectory.open` does."""
-    lock = FileLock(path / LOCK_NAME)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        if not lock.try_acquire(owner_note):
-            endpoint = _endpoint_in(lock.holder_note())
-            raise RunBusy(
-                f"run directory {path} is written by another daemon"
-                f"{f' at {endpoint}' if endpoint else ''}, expected no other writer",
-                owner_endpoint=endpoint,
-            )
-    except OSError as error:
-        raise _not_opened(path, error) from error
-    try:
-        return lock, _recovered(path)
-    except BaseException:
-        lock.release()
-        raise
-
-
-def _recovered(path: Path) -> Recovery:
-    try:
-        return recover(path)
-    except OSError as error:
-        raise _not_opened(path, error) from error
-
-
-def _not_opened(path: Path, error: OSError) -> WriterError:
-    return WriterError(
-        f"run directory {path} cannot be opened: got {error.strerror} at {error.filename or path}, "
-        f"expected a directory that this user may write"
-    )
-
-
-def _endpoint_in(note: bytes) -> str:
-    try:
-        endpoint = json.loads(note)["endpoint"]
-    except (ValueError, KeyError, TypeError):
-        return ""
-    return endpoint if isinstance(endpoint, str) else ""

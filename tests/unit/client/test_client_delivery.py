@@ -12,10 +12,12 @@ from delivery_rig import HEAVY_BYTES, Memory, Rig, ends
 from sidelog import light_lane
 from sidelog.delivery import Phase
 from sidelog.statistics import DAMAGED, RUN_REFUSED, Statistics
+from sidelog_daemon.session import Session
 from sidelog_shared import replies, requests
 from sidelog_shared.errors import TransportError, VersionMismatch, WriterError
 from sidelog_shared.frames import MessageKind, unpack
 from sidelog_shared.limits import MIB, PART_BYTES
+from sidelog_shared.missing import PRESSURE, Missing
 from sidelog_shared.records import Lane, Refusal
 
 
@@ -605,6 +607,28 @@ class TestTheEnd:
         rig.settle()
         assert rig.written("/runs/b") == ["loss 1"]
         assert (rig.statistics.written, rig.statistics.logged) == (2, 2)
+
+    def test_a_run_that_is_closed_says_what_of_its_pictures_is_missing(self, rig: Rig) -> None:
+        run = rig.open_run("/runs/b")
+        rig.exchange()
+        rig.picture("huge", run=run.id, nbytes=4 * MIB + 1)
+        rig.picture("huge", nbytes=4 * MIB + 1)
+        rig.outbox.count_drop(run.id, "map")
+        rig.outbox.count_drop(run.id, "map")
+        rig.end_run(run)
+        told: list[tuple[Missing, ...]] = []
+        hear_missing = Session.hear_missing
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Session, "hear_missing", lambda self, one: (told.append(one), hear_missing(self, one)))
+            rig.settle()
+            rig.exchange()  # what was given up was so at the last look
+            rig.delivery.leave()
+            rig.exchange()
+        huge = Missing(run.id, "huge", "larger than the daemon takes", 1)
+        assert told == [
+            (Missing(run.id, "map", PRESSURE, 2), huge),
+            (Missing(1, "huge", "larger than the daemon takes", 1),),
+        ]
 
     def test_a_run_that_ended_before_a_daemon_came_is_opened_and_written_all_the_same(self) -> None:
         rig = Rig()

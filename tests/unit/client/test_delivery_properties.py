@@ -84,7 +84,7 @@ class Life:
             case "tick":
                 rig.daemon.tick()
             case "heartbeat":
-                rig.delivery.heartbeat()
+                rig.delivery.heartbeat(float(choice))
             case "break":
                 rig.connect()
             case "drain":

@@ -118,7 +118,7 @@ class TestWaking:
 
     def test_a_drop_for_want_of_memory_wakes_it(self) -> None:
         box = Box()
-        box.count_drop("a")
+        box.count_drop(1, "a")
         assert box.wakes == 1
         assert box.dropped == {"a": 1}
 
@@ -171,9 +171,9 @@ class TestPictures:
 
     def test_what_was_asked_for_is_a_copy(self) -> None:
         box = Box()
-        box.count_drop("a")
+        box.count_drop(1, "a")
         drops = box.drops()
-        box.count_drop("a")
+        box.count_drop(1, "a")
         assert drops == {"a": 1}
 
     @given(
@@ -195,7 +195,7 @@ class TestPictures:
             elif what == "take" and (call := box.take_picture()) is not None:
                 taken.append(call)
             elif what == "drop":
-                box.count_drop(tag)
+                box.count_drop(1, tag)
                 unborn[tag] += 1
         dropped = [call for call in calls if end(call)]
         assert box.drops() == Counter(call.tag for call in dropped) + unborn

@@ -24,9 +24,12 @@ from sidelog_daemon.actions import (
 )
 from sidelog_daemon.reception import COMPLAINTS_LOGGED, DEAD_AFTER_S, SILENT_AFTER_S, Reception
 from sidelog_shared import replies, requests
-from sidelog_shared.frames import MessageKind, pack, unpack
+from sidelog_shared.client_view import ClientView
+from sidelog_shared.frames import MINOR, MessageKind, pack, unpack
 from sidelog_shared.limits import MIB, Limits
+from sidelog_shared.missing import PRESSURE_IN_DAEMON, Missing
 from sidelog_shared.records import LANES, End, Kind, Lane, Refusal, RunMarks
+from sidelog_shared.report import DaemonReport
 
 LOGDIR = Path("/logdir")
 
@@ -102,7 +105,7 @@ class TestHello:
         (refused,) = client.frames([prefix[:4] + b"\x02" + prefix[5:], *hello[1:]])
         assert isinstance(refused, replies.Refused)
         assert (refused.code, refused.run) == (Refusal.VERSION, None)
-        assert refused.text == "this daemon: message is of protocol 2.0, expected 1.x"
+        assert refused.text == f"this daemon: message is of protocol 2.{MINOR}, expected 1.x"
         assert reception.workers == []
         assert reception.faults["version"] == 1
 
@@ -437,6 +440,36 @@ class TestState:
         assert client.reception.next_tick_s(10.1) == 0.5
 
 
+class TestWhatIsMissing:
+    def test_is_told_to_the_writer_when_a_run_is_closed(self, client: Client) -> None:
+        for seq in (1, 2, 3):
+            client.send(picture(seq))
+        client.report(Dropped(client.id, picture(1)))
+        client.report(Dropped(client.id, picture(2)))
+        client.settle(Lane.PICTURE, 3)
+        told = (Missing(1, "map", "too large", 4),)
+        client.say(requests.CloseRun(1, told))
+        here = Missing(1, "map", PRESSURE_IN_DAEMON, 2)
+        assert client.wanted(CloseRun) == [CloseRun(client.id, 1, forget=False, missing=(*told, here))]
+
+    def test_is_told_of_each_run_at_the_end_and_once(self, client: Client) -> None:
+        client.say(requests.OpenRun(2, "/runs/b"))
+        client.report(RunOpened(client.id, 2, RunMarks()))
+        told = (Missing(1, "map", "too large", 4), Missing(2, "act", "too large", 1))
+        client.say(requests.CloseRun(2, told[1:]))
+        assert client.wanted(CloseRun) == [CloseRun(client.id, 2, forget=False, missing=told[1:])]
+        client.report(RunClosed(client.id, 2))
+        client.say(requests.Bye(told[:1]))
+        assert client.wanted(CloseRun) == [CloseRun(client.id, 1, forget=True, missing=told[:1])]
+
+    def test_of_a_worker_that_died_is_what_was_dropped_here(self, client: Client) -> None:
+        client.send(picture(1))
+        client.report(Dropped(client.id, picture(1)))
+        client.tick(1e6)
+        missing = (Missing(1, "map", PRESSURE_IN_DAEMON, 1),)
+        assert client.wanted(CloseRun) == [CloseRun(client.id, 1, forget=False, missing=missing)]
+
+
 class TestGoodbye:
     def test_comes_when_all_is_settled_and_the_runs_are_closed(self, client: Client) -> None:
         client.send(picture(1))
@@ -598,3 +631,129 @@ class TestLog:
         client.say(requests.Bye())
         client.serve_runs()
         assert caplog.messages[-1] == f"{client.worker.label} left: nothing logged; faulty messages: 1 malformed"
+
+    def test_names_the_worker_and_the_run(self, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO")
+        client.open(2, "/runs/exp2")
+        client.send(picture(1, run=2))
+        client.report(Rejected(client.id, picture(1, run=2), "cannot be drawn"))
+        client.send(text(1, run=7))
+        client.report(RunRefused(client.id, 3, Refusal.RUN_BUSY, "/runs/exp3 is busy"))
+        client.report(Noted(client.id, "'map' at step 1: 3 values are NaN", run=2))
+        client.report(Noted(client.id, "the writer has logged this", logged=True))
+        client.report(RunClosed(client.id, 2, 12))
+        label = client.worker.label
+        assert caplog.messages == [
+            f"{label}: /runs/exp2 is open",
+            f"{label}, /runs/exp2: picture 'map' at step 1: cannot be drawn",
+            f"{label}, run 7: 'note' at step 1: RECORD.run is 7, which is not open",
+            f"{label}: /runs/exp3 is busy",
+            f"{label}, /runs/exp2: 'map' at step 1: 3 values are NaN",
+            f"{label}: /runs/exp2 is closed, 12 records written",
+        ]
+
+    def test_tells_of_a_refused_run_once(self, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+        for why in ("busy", "busy", "unwritable", "unwritable"):
+            client.say(requests.OpenRun(3, "/runs/exp3"))
+            client.report(RunRefused(client.id, 3, Refusal.RUN_BUSY, f"/runs/exp3 is {why}"))
+        label = client.worker.label
+        assert caplog.messages == [f"{label}: /runs/exp3 is busy", f"{label}: /runs/exp3 is unwritable"]
+        assert [one.text for one in client.heard if isinstance(one, replies.Refused)][-1] == "/runs/exp3 is unwritable"
+
+    def test_tells_of_an_open_run_once(self, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO")
+        client.reconnect(b"peer-2")
+        client.open()
+        assert [line for line in caplog.messages if "is open" in line] == []
+
+    def test_says_what_was_dropped_when_a_worker_leaves(self, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO")
+        for seq, tag in ((1, "a"), (2, "b"), (3, "b")):
+            client.send(picture(seq, tag=tag))
+            client.report(Dropped(client.id, picture(seq, tag=tag)))
+        client.say(requests.Bye())
+        client.serve_runs()
+        assert caplog.messages[-1] == (
+            f"{client.worker.label} left: 3 dropped; dropped of 2 b, 1 a; faulty messages: none"
+        )
+
+
+class TestInquire:
+    @staticmethod
+    def ask(reception: Reception, *, peer: bytes = b"somebody", now: float = 0.0) -> DaemonReport:
+        frames = [memoryview(frame) for frame in requests.Inquire().frames(9)]
+        (send,) = reception.feed(peer, frames, now)
+        assert isinstance(send, Send)
+        assert send.peer == peer
+        envelope = unpack(send.frames, max_bytes=4 * MIB)
+        assert envelope.epoch == 9
+        reply = replies.read_reply(envelope)
+        assert isinstance(reply, replies.Report)
+        return reply.report
+
+    def test_is_answered_for_anybody_and_makes_nobody_a_worker(self, reception: Reception) -> None:
+        report = self.ask(reception, now=7.0)
+        assert (report.instance, report.logdir, report.state) == ("d" * 16, "/logdir", "serving")
+        assert (report.minor, report.uptime_s, report.worker_count) == (MINOR, 7.0, 0)
+        assert reception.workers == []
+        assert not reception.faults
+
+    def test_of_a_worker_itself_leaves_its_session_alone(self, client: Client) -> None:
+        assert self.ask(client.reception, peer=client.peer).worker_count == 1
+        assert client.state().lanes[Lane.LIGHT].settled.through == 0
+
+    def test_tells_how_a_worker_does(self, client: Client) -> None:
+        for seq in (1, 2, 3):
+            client.send(picture(seq, tag=f"tag{seq}"))
+        client.say(scalars(1, 7))
+        client.report(Dropped(client.id, picture(1, tag="tag1")))
+        client.report(Rejected(client.id, picture(2, tag="tag2"), "cannot be drawn"))
+        client.settle(Lane.LIGHT, 1, 5)
+        client.frames(pack(MessageKind.RECORD, 1, {"lane": "light", "seq": "?"}))
+        client.open(2, "/runs/exp2")
+        client.report(RunRefused(client.id, 3, Refusal.RUN_BUSY, "it is busy"))
+        view = ClientView(dropped=4, dropped_tags={"map": 4}, lag_s=1.5)
+        client.now = 2.0
+        client.say(requests.Heartbeat(view))
+        report = self.ask(client.reception, now=4.0)
+        (worker,) = report.workers
+        assert worker.worker == client.worker
+        assert (worker.state, worker.known_s, worker.heard_s, worker.client_s) == ("live", 4.0, 2.0, 2.0)
+        assert list(worker.runs) == ["/runs/exp1", "/runs/exp2"]
+        assert (worker.received_records, worker.records_per_s) == (10, 2.5)
+        assert worker.bytes_per_s == worker.received_bytes / 4 > 100
+        assert worker.ends == {End.WRITTEN: 5, End.REJECTED: 1, End.DROPPED: 1, End.LOST: 0}
+        assert (worker.unsettled, worker.dropped_tags) == (3, {"tag1": 1})
+        assert worker.faults == {"malformed": 1} == report.faults
+        assert worker.last_error == "picture 'tag2' at step 2: cannot be drawn"
+        assert list(worker.refused) == [("run 3", "it is busy")]
+        assert worker.client == view
+
+    def test_forgets_a_refusal_once_the_run_is_open(self, client: Client) -> None:
+        client.say(requests.OpenRun(3, "/runs/exp3"))
+        client.report(RunRefused(client.id, 3, Refusal.RUN_BUSY, "it is busy"))
+        assert list(self.ask(client.reception).workers[0].refused) == [("/runs/exp3", "it is busy")]
+        client.open(3, "/runs/exp3")
+        assert list(self.ask(client.reception, now=1.0).workers[0].refused) == []
+
+    def test_tells_who_is_silent_who_leaves_and_who_is_gone(self) -> None:
+        reception = make_reception(LOGDIR, process_is_gone=lambda worker: worker.id[0] == "b")
+        for id_ in ("a", "b", "c"):
+            client = Client(reception, id=id_ * 16, peer=id_.encode())
+            client.hello()
+            client.open(1, f"/runs/{id_}")
+            client.send(text(1))
+        client.say(requests.Bye())
+        reception.tick(DEAD_AFTER_S + 1)
+        report = self.ask(reception, now=DEAD_AFTER_S + 1)
+        assert {one.worker.id[0]: one.state for one in report.workers} == {"a": "silent", "b": "gone", "c": "leaving"}
+
+    def test_is_answered_with_the_same_report_for_a_moment(self, client: Client) -> None:
+        before = self.ask(client.reception, now=1.0)
+        client.say(scalars(1, 7))
+        assert self.ask(client.reception, now=1.05) == before
+        assert self.ask(client.reception, now=1.2).workers[0].received_records == 7
+
+    def test_is_answered_by_a_daemon_that_goes_down(self, client: Client) -> None:
+        client.reception.drain()
+        assert self.ask(client.reception).state == "draining"

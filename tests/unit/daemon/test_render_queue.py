@@ -11,6 +11,7 @@ from receptions import picture
 
 from sidelog_daemon import render_queue
 from sidelog_daemon.render_queue import Job, RenderQueue
+from sidelog_shared.client_view import Backlog
 from sidelog_shared.records import Lane
 
 
@@ -198,3 +199,15 @@ def test_nothing_is_lost_and_nothing_overtakes(steps: list[tuple[str, str, str, 
     assert all(one.record.lane is Lane.PICTURE for one in dropped)
     assert all(numbers == sorted(numbers) for numbers in order.values())
     assert queue.held_bytes == 0
+
+
+def test_what_each_worker_holds_is_told() -> None:
+    queue = RenderQueue(100)
+    for one in (job(1, "a"), job(2, "a", tag="other", size=20), job(1, "b", size=0)):
+        queue.put(one)
+    assert queue.held() == {"a": Backlog(2, 30), "b": Backlog(1, 0)}
+    taken = take(queue)
+    assert queue.held()["a"] == Backlog(1, 30)  # one is being rendered
+    queue.done(taken)
+    take_all(queue)
+    assert queue.held() == {}

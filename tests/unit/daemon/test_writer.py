@@ -32,11 +32,12 @@ from sidelog_daemon.actions import (
     WriteScalars,
 )
 from sidelog_daemon.kinds import Content
+from sidelog_daemon.roster import Roster
 from sidelog_daemon.sink import RunDirectory
 from sidelog_daemon.sink.summaries import scalar_event
 from sidelog_daemon.writer import EventWriter, WriteRendered
 from sidelog_shared.intervals import IntervalSet
-from sidelog_shared.records import End, Lane, Refusal, RunMarks, ScalarColumns, Series
+from sidelog_shared.records import End, Lane, Refusal, RunMarks, ScalarColumns, Series, Worker
 
 W = "a" * 16
 NOTE = b'{"endpoint":"ipc:///tmp/me.sock"}'
@@ -528,3 +529,64 @@ class TestLeaving:
     def test_of_a_run_that_never_was_is_answered(self, writer: EventWriter, outcomes: Outcomes) -> None:
         writer.submit(CloseRun(W, 9, forget=False))
         wait_until(lambda: outcomes.of(RunClosed) == [RunClosed(W, 9)])
+
+
+class TestStatuses:
+    def test_tell_of_every_open_run(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        disk = FullDisk(monkeypatch, tmp_path / "bad")
+        writer.submit(OpenRun(W, 1, str(tmp_path / "bad")))
+        writer.submit(OpenRun("b" * 16, 1, str(tmp_path / "good")))
+        write(writer, 1, 2)
+        write(writer, 1, 3, worker="b" * 16)
+        wait_until(lambda: len(outcomes.settled()) == 2 and len(outcomes.settled("b" * 16)) == 3)
+        assert [(one.path, one.users, one.written) for one in writer.statuses()] == [
+            (str(tmp_path / "bad"), (W,), 2),
+            (str(tmp_path / "good"), ("b" * 16,), 3),
+        ]
+        disk.full = True
+        write(writer, 3, 4)
+        bad = wait_until(lambda: next((one for one in writer.statuses() if one.failing_since is not None), None))
+        assert (bad.path, bad.written) == (str(tmp_path / "bad"), 2)
+        assert "No space left on device" in bad.error
+        assert wait_until(lambda: writer.statuses()[0].pending_bytes) > 100
+        disk.full = False
+        wait_until(lambda: len(outcomes.settled()) == 6)
+        good = wait_until(lambda: next((one for one in writer.statuses() if one.written == 6), None))
+        assert (good.error, good.failing_since, good.pending_bytes) == ("", None, 0)
+
+    def test_end_with_their_run_which_says_how_much_of_each_worker_it_wrote(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path
+    ) -> None:
+        for worker, count in ((W, 2), ("b" * 16, 5)):
+            writer.submit(OpenRun(worker, 1, str(tmp_path / "run")))
+            write(writer, 1, count, worker=worker)
+            writer.submit(CloseRun(worker, 1, forget=True))
+        closed = wait_until(lambda: outcomes.of(RunClosed) if len(outcomes.of(RunClosed)) == 2 else None)
+        assert [(one.worker, one.written) for one in closed] == [(W, 2), ("b" * 16, 5)]  # type: ignore[union-attr]
+        assert writer.statuses() == []
+
+    def test_and_log_lines_name_who_is_concerned(
+        self,
+        outcomes: Outcomes,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        disk = FullDisk(monkeypatch, tmp_path / "bad")
+        disk.full = True
+        roster = Roster()
+        roster.add(Worker(W, "node7", 4711, 1, 2))
+        one = EventWriter(owner_note=NOTE, report=outcomes.all.append, roster=roster)
+        one.start()
+        one.submit(OpenRun(W, 1, str(tmp_path / "bad")))
+        write(one, 1, 2)
+        assert disk.tried.wait(10)
+        wait_until(lambda: outcomes.of(Noted))
+        disk.full = False
+        wait_until(lambda: outcomes.settled() == [1, 2])
+        assert one.stop(10)
+        assert [line.split(" cannot")[0].split(" can be")[0] for line in caplog.messages] == [
+            f"rank 1 (node7:4711): {tmp_path / 'bad'}"
+        ] * 2

@@ -6,8 +6,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from sidelog_shared import dtypes, replies, requests
+from sidelog_shared.client_view import Backlog, ClientView
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MIB, STEP_MAX, STEP_MIN, Limits
+from sidelog_shared.missing import Missing
 from sidelog_shared.records import (
     BufferSpec,
     End,
@@ -21,6 +23,7 @@ from sidelog_shared.records import (
     Series,
     Worker,
 )
+from sidelog_shared.report import DaemonReport, RunReport, WorkerReport
 
 UINT31 = 2**31 - 1
 UINT63 = 2**63 - 1
@@ -99,6 +102,66 @@ def records(draw: st.DrawFn, *, storage: str = "frame") -> requests.RecordMessag
     return requests.RecordMessage(record)
 
 
+counts = st.dictionaries(texts, st.integers(0, UINT63), max_size=5)
+spans = st.integers(0, 10**9).map(lambda milliseconds: round(milliseconds / 1000, 3))
+backlogs = st.builds(Backlog, st.integers(0, UINT63), st.integers(0, UINT63))
+views = st.builds(
+    ClientView,
+    lanes=st.fixed_dictionaries(dict.fromkeys(Lane, backlogs)),
+    spool=backlogs,
+    dropped=st.integers(0, UINT63),
+    dropped_tags=counts,
+    lost=counts,
+    lag_s=spans,
+)
+worker_reports = st.builds(
+    WorkerReport,
+    worker=workers,
+    state=texts,
+    known_s=spans,
+    heard_s=spans,
+    runs=st.lists(texts, max_size=5).map(tuple),
+    received_records=st.integers(0, UINT63),
+    received_bytes=st.integers(0, UINT63),
+    records_per_s=spans,
+    bytes_per_s=spans,
+    ends=st.fixed_dictionaries(dict.fromkeys(End, st.integers(0, UINT63))),
+    unsettled=st.integers(0, UINT63),
+    render=backlogs,
+    dropped_tags=counts,
+    refused=st.lists(st.tuples(texts, texts), max_size=3).map(tuple),
+    faults=counts,
+    last_error=texts,
+    last_error_s=st.none() | spans,
+    client=st.none() | views,
+    client_s=st.none() | spans,
+)
+run_reports = st.builds(
+    RunReport,
+    path=texts,
+    workers=st.lists(texts, max_size=3).map(tuple),
+    written=st.integers(0, UINT63),
+    pending_bytes=st.integers(0, UINT63),
+    error=texts,
+    failing_s=st.none() | spans,
+)
+daemon_reports = st.builds(
+    DaemonReport,
+    instance=texts,
+    pid=st.integers(0, UINT63),
+    version=texts,
+    minor=st.integers(0, 255),
+    logdir=texts,
+    state=texts,
+    uptime_s=spans,
+    render=backlogs,
+    budget_bytes=st.integers(0, UINT63),
+    faults=counts,
+    workers=st.lists(worker_reports, max_size=1).map(tuple),
+    worker_count=st.integers(0, UINT63),
+    runs=st.lists(run_reports, max_size=1).map(tuple),
+    run_count=st.integers(0, UINT63),
+)
 parts = st.builds(
     requests.Part,
     lane=st.sampled_from(Lane),
@@ -107,13 +170,15 @@ parts = st.builds(
     offset=st.integers(0, UINT63),
     data=st.binary(max_size=40),
 )
+missing = st.lists(st.builds(Missing, runs, texts, texts, st.integers(1, UINT63)), max_size=5).map(tuple)
 simple_requests = (
     hellos
     | st.builds(requests.OpenRun, runs, texts, st.none() | st.floats(allow_nan=False, allow_infinity=False))
-    | st.builds(requests.CloseRun, runs)
+    | st.builds(requests.CloseRun, runs, missing)
     | st.builds(requests.Flush)
-    | st.builds(requests.Heartbeat)
-    | st.builds(requests.Bye)
+    | st.builds(requests.Heartbeat, st.none() | views)
+    | st.builds(requests.Inquire)
+    | st.builds(requests.Bye, missing)
     | parts
     | records()
 )
@@ -160,4 +225,5 @@ all_replies = (
     | st.builds(replies.Reset)
     | st.builds(replies.Draining)
     | st.builds(replies.Goodbye, statuses)
+    | st.builds(replies.Report, daemon_reports)
 )
