@@ -47,6 +47,8 @@ def report(outcome: Outcome, *, most_told: int) -> str:
         f"  losses: {sum(verdict.lost for verdict in verdicts):,}   "
         f"doubles: {sum(verdict.doubles for verdict in verdicts):,}   "
         f"never logged, or altered: {sum(verdict.strangers for verdict in verdicts):,}",
+        f"  workers whose close() said that not all was written yet, and left a spool: "
+        f"{sum(verdict.warned for verdict in verdicts):,}",
         "",
     ]  # fmt: skip
     if not outcome.violations:

@@ -76,13 +76,16 @@ class Worker:
             os._exit(status)
 
     def close(self) -> None:
+        """With what close() had to say, where it could not wait any longer: the spool has the rest."""
+        import sidelog
+
         self.ledger.end(CLOSED)
         try:
             self.writer.close()
-        except Exception as error:
+        except sidelog.SidelogError as error:
             self.report(str(error))
-            raise
-        self.report()
+        else:
+            self.report()
 
     def report(self, error: str = "") -> None:
         threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("sidelog-")]
