@@ -52,7 +52,10 @@ class Phase(Enum):
 
 
 SPOOL_AFTER_S = 1.5
-"""What no daemon has taken for so long goes into the spool: with it a training that is killed loses less than 2 s."""
+"""What no daemon has written for so long goes into the spool: a training that is killed loses less than 2 s.
+
+A daemon that is well writes within a second.
+"""
 SPILL_BYTES = 16 * MIB
 """So much at once: a disk may be slow, and callers that open runs wait meanwhile."""
 ASK_AGAIN_S = 1.0
@@ -340,7 +343,7 @@ class Delivery:
         self._pass_fences()
 
     def spill(self, now: float) -> None:
-        """Put into the spool what no daemon has taken in time, and what memory has no room for."""
+        """Put into the spool what no daemon has written in time, and what memory has no room for."""
         light_before = now if self._light.is_full else now - SPOOL_AFTER_S
         heavy_before = now if self._outbox.heavy_is_short else now - SPOOL_AFTER_S
         self._light.spill(light_before, at_most_bytes=SPILL_BYTES, epoch=self.epoch)
@@ -446,7 +449,7 @@ class Delivery:
         while True:
             self.collect(everything)
             spilled = [
-                lane.spill(everything, at_most_bytes=sys.maxsize, epoch=self.epoch, taken_too=True)
+                lane.spill(everything, at_most_bytes=sys.maxsize, epoch=self.epoch)
                 for lane in (self._light, self._heavy)
             ]
             if not (any(spilled) and self._outbox.has_records):

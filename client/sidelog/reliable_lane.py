@@ -45,7 +45,6 @@ class ReliableLane:
         self._held_bytes = 0
         self._last = 0
         self._settled = IntervalSet()
-        self._received = IntervalSet()
         self._pending = 0
         self._waiting: set[int] = set()
         self._spool = spool
@@ -135,7 +134,6 @@ class ReliableLane:
             self._entries.extend(parts)
         for entry in self._entries:
             entry.sent = False
-        self._received = IntervalSet()
         self._line_up()
         self._window_bytes = self._window_entries = 0
 
@@ -169,7 +167,6 @@ class ReliableLane:
         # What an earlier daemon said stays true; this one may not know of it.
         for first, last in state.settled.ranges():
             self._settled.add(first, last)
-        self._received = state.received
         kept: deque[Entry] = deque()
         pending, unsent = 0, len(self._unsent)
         for entry in self._entries:
@@ -190,14 +187,15 @@ class ReliableLane:
 
     # The spool
 
-    def spill(self, before: float, *, at_most_bytes: int, epoch: int, taken_too: bool = False) -> int:
-        """Put what was called before a moment, and no daemon has taken, into the spool; the oldest first.
+    def spill(self, before: float, *, at_most_bytes: int, epoch: int) -> int:
+        """Put what was called before a moment, and has not settled, into the spool; the oldest first.
+
+        Also what a daemon has taken: it may die with it, and this process too.
 
         Args:
             before: monotonic seconds.
             at_most_bytes: about so much at once.
             epoch: the current one.
-            taken_too: also what a daemon has taken and not written.
 
         Returns:
             How many records were put there.
@@ -206,7 +204,7 @@ class ReliableLane:
             return 0
         count = done_bytes = 0
         moved: dict[Entry, Entry | None] = {}
-        for group in self._groups(before, taken_too=taken_too):
+        for group in self._groups(before):
             place = self._spool.keep([frames for entry in group for frames in frames_of(entry, epoch)], epoch)
             if place is None:
                 break
@@ -260,13 +258,13 @@ class ReliableLane:
         self._held_bytes += sum(part.nbytes for part in parts)
         return parts
 
-    def _groups(self, before: float, *, taken_too: bool) -> list[list[Entry]]:
+    def _groups(self, before: float) -> list[list[Entry]]:
         """What is to be put into the spool, by places."""
         groups: list[list[Entry]] = []
         for entry in self._entries:
             if entry.made_at > before:
                 break
-            if entry.message is None or not (taken_too or self._received.missing(entry.first, entry.last)):
+            if entry.message is None:
                 continue
             if not groups or not joined(groups[-1], entry):
                 groups.append([entry])

@@ -245,26 +245,6 @@ def test_only_records_in_damaged_messages_of_a_spool_may_be_missing() -> None:
     assert "scalar 2 " in verdict.violations[0]
 
 
-@pytest.mark.parametrize(
-    ("death", "at", "may_be_missing"),
-    [(3.0, 3.5, True), (3.0, 2.9, False), (3.0, 6.5, False), (4.5, 5.0, False)],
-    ids=["taken by it", "logged after its death", "too old", "its worker had the time to notice"],
-)
-def test_what_a_daemon_had_taken_may_be_missing_where_its_worker_died_soon_after_it(
-    death: float, at: float, may_be_missing: bool
-) -> None:
-    attempts = [Attempt("scalar", 1, ENDED_AT - at, returned=True)]
-    verdict = judged(account(attempts, ended=KILLED), [], deaths=[ENDED_AT - death])
-    assert (verdict.together, verdict.lost) == (({"scalar": 1}, 0) if may_be_missing else ({}, 1))
-
-
-def test_a_daemon_that_could_not_write_may_have_held_what_is_older() -> None:
-    attempts = [Attempt("scalar", 1, ENDED_AT - age, returned=True) for age in (11.5, 12.5)]
-    outages = [(ENDED_AT - 9, ENDED_AT - 4), (ENDED_AT - 100, ENDED_AT - 50)]
-    verdict = judged(account(attempts, ended=KILLED), [], deaths=[ENDED_AT - 1], outages=outages)
-    assert (verdict.together, verdict.lost) == ({"scalar": 1}, 1)
-
-
 def test_a_ledger_outlives_its_worker(tmp_path: Path) -> None:
     path = tmp_path / "w1.ledger"
     ledger = Ledger(path, worker=WORKER, run=RUN, site="tcp")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 from torture.content import LANES, Place, is_note, values
@@ -12,10 +12,6 @@ from torture.strict_reader import Value
 
 LAST_S = 2.0
 """What a worker that is killed, or ended by ``os._exit``, may lose."""
-TOGETHER_S = 4.0
-"""A daemon that died so shortly before such a worker died together with it: the worker had not noticed yet."""
-TAKEN_S = 3.0
-"""How old a record may be that a daemon has taken and not yet written; more by as long as it could not write."""
 
 
 @dataclass
@@ -27,13 +23,12 @@ class Verdict:
         stands: of those, how many stand once, with their value.
         last_seconds: reliable records of a killed worker's last seconds that do not stand, by kind.
         os_exit: the same, of workers that were ended by ``os._exit``.
-        together: records that a daemon had taken and not written when it was killed, and soon after it their worker.
         deleted: records that stood in a folder when it was deleted.
         damaged: records in damaged messages of a spool.
         lost: reliable records that should stand and do not.
         doubles: values that stand more than once.
         strangers: values that nobody logged, or other ones than were logged.
-        warned: workers whose close() said that not all was written yet; the spool had the rest.
+        warned: workers whose close() said that not all was written yet.
         pictures: ``logged``, ``written``, ``dropped``, ``lost``, ``deleted``, ``unknown`` (of workers that died
             without a word).
         violations: each of these, named.
@@ -43,7 +38,6 @@ class Verdict:
     stands: Counter[str] = field(default_factory=Counter)
     last_seconds: Counter[str] = field(default_factory=Counter)
     os_exit: Counter[str] = field(default_factory=Counter)
-    together: Counter[str] = field(default_factory=Counter)
     deleted: Counter[str] = field(default_factory=Counter)
     damaged: Counter[str] = field(default_factory=Counter)
     lost: int = 0
@@ -62,8 +56,6 @@ class Check:
         found: all values below its log folder.
         deleted: what stood in folders that were deleted.
         damaged: worker -> (lane, sequence number) in damaged messages of its spool.
-        deaths: when daemons of the site were killed, seconds since the epoch.
-        outages: from when to when they could not write: frozen, or their disk refused.
     """
 
     def __init__(
@@ -73,8 +65,6 @@ class Check:
         *,
         deleted: set[Place] | None = None,
         damaged: dict[str, set[tuple[str, int]]] | None = None,
-        deaths: Sequence[float] = (),
-        outages: Sequence[tuple[float, float]] = (),
     ) -> None:
         self._accounts = list(accounts)
         self._found: defaultdict[Place, list[Value]] = defaultdict(list)
@@ -82,8 +72,6 @@ class Check:
             self._found[value.place].append(value)
         self._deleted = deleted or set()
         self._damaged = damaged or {}
-        self._deaths = deaths
-        self._outages = outages
         self._losses: dict[str, list[str]] = {}
         self.verdict = Verdict()
 
@@ -146,8 +134,6 @@ class Check:
             self.verdict.last_seconds[attempt.kind] += 1
         elif account.ended == OS_EXIT and is_late:
             self.verdict.os_exit[attempt.kind] += 1
-        elif account.ended in (KILLED, OS_EXIT) and self._died_with_a_daemon(account, attempt):
-            self.verdict.together[attempt.kind] += 1
         else:
             self.verdict.lost += 1
             how = account.ended or "no word of its end"
@@ -156,21 +142,6 @@ class Check:
                 f"at {attempt.at:.3f}{'' if attempt.returned else ', did not return'}: does not stand at "
                 f"{', '.join(map(_where, missing))}; the worker ended at {account.ended_at:.3f} by {how}"
             )
-
-    def _died_with_a_daemon(self, account: Account, attempt: Attempt) -> bool:
-        return any(
-            account.ended_at - TOGETHER_S <= death <= account.ended_at
-            and self._oldest_taken(death) <= attempt.at <= death
-            for death in self._deaths
-        )
-
-    def _oldest_taken(self, death: float) -> float:
-        """When the oldest record was logged that a daemon may have held unwritten at its death."""
-        oldest = death - TAKEN_S
-        for begin, end in sorted(self._outages, reverse=True):
-            if begin <= death and end >= oldest:
-                oldest = min(oldest, begin - TAKEN_S)
-        return oldest
 
     def _check_pictures(self, account: Account, pictures: Counter[str]) -> None:
         logged = sum(attempt.kind == "picture" for attempt in account.attempts)
@@ -195,8 +166,7 @@ class Check:
                 f"deleted folder, {counted} were told of as dropped or lost ({told}), expected {rest}"
             )
         for name in ("rejected", "pending"):
-            # A close() that could not wait any longer said so: what was pending then is in the spool.
-            if told[name] and not (name == "pending" and account.report["error"]):
+            if told[name]:
                 self._violate(f"{account.worker}: {told[name]} records are {name} at its end: {told}")
         self.verdict.warned += bool(account.report["error"])
         if account.report["threads"]:

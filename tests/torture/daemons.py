@@ -63,8 +63,6 @@ class HandDaemon:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
         self._process: DaemonProcess | None = None
-        self.deaths: list[float] = []
-        """When it was killed, or was found killed, seconds since the epoch."""
         self.exit_codes: list[int] = []
 
     @property
@@ -91,7 +89,6 @@ class HandDaemon:
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
-        self.deaths.append(time.time())
 
     def wait(self, deadline_s: float) -> int:
         assert self._process is not None
@@ -114,8 +111,6 @@ class LocalDaemon:
     def __init__(self, folder: Path, runtime: Path) -> None:
         self.control = Control(folder / "local.control")
         self._rendezvous = Rendezvous(runtime / "sidelog")
-        self.deaths: list[float] = []
-        """When one was killed, seconds since the epoch."""
 
     @property
     def pid(self) -> int | None:
@@ -130,7 +125,6 @@ class LocalDaemon:
         pid = self.pid
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
-            self.deaths.append(time.time())
 
     def stop(self) -> None:
         """SIGTERM, and wait until it is gone."""

@@ -8,7 +8,6 @@ import random
 import shutil
 import signal
 import struct
-import time
 from typing import ClassVar
 
 from processes import is_gone, wait_until
@@ -32,13 +31,11 @@ class Fault:
         name: as it is chosen and told.
         target: whom it meets; see ``plan.GAPS_S``.
         means: what is done, in a line.
-        holds: whether the daemon goes on taking records and cannot write them.
     """
 
     name: ClassVar[str]
     target: ClassVar[str]
     means: ClassVar[str]
-    holds: ClassVar[bool] = False
 
     @classmethod
     def hindrance(cls, scene: Scene) -> str:
@@ -92,7 +89,6 @@ class DaemonKillInFlush(Fault):
 
 class DaemonStop(Fault):
     name, target, means = "daemon-stop", "daemon", f"SIGSTOP for {STOPPED_S:.0f} s, then SIGCONT"
-    holds = True
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
         scene.hand.signal(signal.SIGSTOP)
@@ -126,7 +122,6 @@ class DaemonRestart(Fault):
 
 class DiskFull(Fault):
     name, target, means = "disk-full", "daemon", "a file takes all that is left of a small tmpfs, for 4 s"
-    holds = True
 
     @classmethod
     def hindrance(cls, scene: Scene) -> str:
@@ -155,7 +150,6 @@ class DiskFull(Fault):
 class ReadOnly(Fault):
     name, target = "read-only", "daemon"
     means = "for 3 s the hook lets open, write and rename fail with EROFS or EACCES (root passes over modes)"
-    holds = True
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
         return _failing(scene, scene.hand.control, chosen.choice(["EROFS", "EACCES"]), 3.0)
@@ -282,14 +276,11 @@ class LocalKillInFlush(Fault):
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
         pid = _local_pid(scene)
-        said = _kill_in_flush(scene, scene.local.control, chosen, lambda: is_gone(pid))
-        scene.local.deaths.append(time.time())
-        return said
+        return _kill_in_flush(scene, scene.local.control, chosen, lambda: is_gone(pid))
 
 
 class LocalStop(Fault):
     name, target, means = "local-stop", "local", DaemonStop.means
-    holds = True
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
         pid = _local_pid(scene)
@@ -311,7 +302,6 @@ class LocalTerm(Fault):
 
 class LocalReadOnly(Fault):
     name, target, means = "local-read-only", "local", ReadOnly.means
-    holds = True
 
     def inject(self, scene: Scene, chosen: random.Random) -> str:
         _local_pid(scene)

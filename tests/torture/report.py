@@ -11,7 +11,6 @@ COLUMNS = {
     "stands": "stand once",
     "last_seconds": "killed: last 2 s",
     "os_exit": "os._exit: last 2 s",
-    "together": "killed with daemon",
     "deleted": "folder deleted",
     "damaged": "spool damaged",
 }
@@ -47,7 +46,7 @@ def report(outcome: Outcome, *, most_told: int) -> str:
         f"  losses: {sum(verdict.lost for verdict in verdicts):,}   "
         f"doubles: {sum(verdict.doubles for verdict in verdicts):,}   "
         f"never logged, or altered: {sum(verdict.strangers for verdict in verdicts):,}",
-        f"  workers whose close() said that not all was written yet, and left a spool: "
+        f"  workers whose close() said that not all was written yet: "
         f"{sum(verdict.warned for verdict in verdicts):,}",
         "",
     ]  # fmt: skip

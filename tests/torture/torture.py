@@ -104,7 +104,7 @@ class Torture:
         self.outcome = Outcome(seed, minutes)
         self._lock = threading.Lock()
         self._doing: dict[str, str] = {}
-        self._begun = self._begun_at = 0.0
+        self._begun = 0.0
 
     def run(self) -> Outcome:
         """All of it; a violation is in the outcome, not raised."""
@@ -144,7 +144,7 @@ class Torture:
         for kind in chosen:
             by_target[kind.target].append(kind.name)
         schedule = plan(self.outcome.seed, self._seconds, by_target)
-        self._begun, self._begun_at = time.monotonic(), time.time()
+        self._begun = time.monotonic()
         threads = [
             threading.Thread(
                 target=self._torment,
@@ -210,15 +210,7 @@ class Torture:
             self.outcome.files += reading.files
             self.outcome.bytes += reading.bytes
             deleted = scene.notes.deleted if site is scene.tcp else set()
-            daemon, target = (scene.hand, "daemon") if site is scene.tcp else (scene.local, "local")
-            check = Check(
-                accounts[site.name],
-                reading.values,
-                deleted=deleted,
-                damaged=scene.notes.damaged,
-                deaths=daemon.deaths,
-                outages=self._outages(target),
-            )
+            check = Check(accounts[site.name], reading.values, deleted=deleted, damaged=scene.notes.damaged)
             verdict = self.outcome.verdicts[site.name] = check.run()
             self.outcome.violations += [f"{site.name}: {text}" for text in [*reading.faults, *verdict.violations]]
             self._ask_tensorboard(site, reading)
@@ -226,14 +218,6 @@ class Torture:
             if code and name not in scene.fleet.killed:
                 words = scene.fleet.words_of(name)
                 self.outcome.violations.append(f"worker {name} ended with {code}: {words[-2000:]}")
-
-    def _outages(self, target: str) -> list[tuple[float, float]]:
-        """When a daemon took records and could not write them, seconds since the epoch."""
-        return [
-            (self._begun_at + one.begun_s, self._begun_at + one.begun_s + one.lasted_s)
-            for one in self.outcome.injected
-            if one.planned.target == target and FAULTS[one.planned.fault].holds
-        ]
 
     def _ask_tensorboard(self, site: Site, reading: Reading) -> None:
         """Both of TensorBoard's readers must show what the strict one found: no more, no less."""

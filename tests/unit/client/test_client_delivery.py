@@ -718,18 +718,18 @@ class TestSpool:
         assert kept.statistics == Statistics(written=6)
         assert not kept.spool_exists
 
-    def test_what_a_daemon_has_taken_is_not_spooled_while_it_lives(self, kept: Rig) -> None:
+    def test_what_a_daemon_has_taken_and_not_written_is_there_too_and_not_sent_twice(self, kept: Rig) -> None:
         kept.scalar(1)
         kept.clip()
         kept.exchange()
-        kept.pass_time(60.0)
-        assert not kept.spool_exists
-        kept.new_daemon()
-        kept.delivery.connected()  # nobody answers
-        kept.pass_time(0.1)
+        kept.pass_time(2.0)
         assert kept.spool_exists
-        kept.settle()
+        kept.look()
+        assert kinds(kept) == []
+        kept.daemon.finish()
+        kept.answer()
         assert kept.statistics == Statistics(written=2)
+        assert not kept.spool_exists
 
     def test_a_run_that_is_refused_is_told_apart_from_others_that_share_its_place(self, kept: Rig) -> None:
         kept.new_daemon()
