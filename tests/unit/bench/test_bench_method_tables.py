@@ -15,7 +15,7 @@ from sidelog.bench.methods.tables import put_tables
 from sidelog.bench.pairs import ratio_of_medians
 from sidelog_shared.errors import WriterError
 
-LOGS_NOTHING = {"get_logdir", "statistics"}
+LOGS_NOTHING = {"get_logdir", "policy", "statistics"}
 PAGE = (
     "# Costs\n\n<!-- methods: begin -->\nold\n<!-- methods: end -->\nbehind\n<!-- costs: begin --><!-- costs: end -->\n"
 )
