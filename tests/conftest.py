@@ -21,7 +21,7 @@ from program_runs import ProgramRuns
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several test processes, one runs all tests of a file; and one all that need the programs, which take minutes."""
+    """Of several test processes one runs all tests of a file; and one all that need the programs: they take minutes."""
     for item in items:
         fixtures: list[str] = getattr(item, "fixturenames", [])
         needs_programs = {"program_runs", "tensorboards"} & set(fixtures)
