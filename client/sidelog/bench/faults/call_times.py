@@ -11,7 +11,7 @@ import numpy as np
 
 from sidelog.bench.calls import busy_pace
 from sidelog.bench.faults.scene import Outcome, Scene
-from sidelog.bench.faults.training import AUDIO, AUDIO_RATE, LARGE, TEXT
+from sidelog.bench.faults.training import AUDIO, AUDIO_RATE, LARGE, MAP, TEXT
 from sidelog.bench.pairs import percentile
 
 ENOUGH_CALLS = 5_000
@@ -87,12 +87,18 @@ class FaultyCalls:
 
 
 def time_calls(
-    scene: Scene, *, count: int, pace_s: float, seed: int, progress: Callable[[str], None] = lambda _: None
+    scene: Scene,
+    *,
+    count: int,
+    fault_s: float,
+    pace_s: float,
+    seed: int,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> FaultyCalls:
-    """Make one call of each kind, and its bare copy, in each turn; turns are ``pace_s`` apart.
+    """Make one call of each kind, and its bare copy, in each turn: ``count`` turns, more until ``fault_s`` have passed.
 
-    The thread launches tiny operations between two turns, as a training does. Which of call and copy comes first changes
-    from turn to turn.
+    Turns are ``pace_s`` apart; between them the thread launches tiny operations, as a training does. Which of call and
+    copy comes first changes from turn to turn.
     """
     kinds = make_kinds(scene, seed)
     pace = busy_pace()
@@ -104,7 +110,8 @@ def time_calls(
     scene.let_work(30.0)
     times = [CallTimes(scene.name, kind.label, kind.nbytes) for kind in kinds]
     scene.fault.begin()
-    for turn in range(_WARMUP, _WARMUP + count):
+    begun, turn = perf_counter_ns(), _WARMUP
+    while turn < _WARMUP + count or perf_counter_ns() - begun < fault_s * 1e9:
         pace(pace_s)
         for kind, found in zip(kinds, times, strict=True):
             if turn % 2:
@@ -116,10 +123,11 @@ def time_calls(
         if turn % _LOOK_EVERY == 0:
             progress(f"calls, {scene.name}: {turn - _WARMUP:,} of {count:,}")
             scene.fault.look()
+        turn += 1
     scene.fault.look()
     scene.fault.end()
     progress(f"calls, {scene.name}: settles")
-    outcome = scene.settle({kind.tag: _WARMUP + count for kind in kinds if not kind.may_drop})
+    outcome = scene.settle({kind.tag: turn for kind in kinds if not kind.may_drop})
     return FaultyCalls(scene.name, times, outcome)
 
 
@@ -129,14 +137,15 @@ def make_kinds(scene: Scene, seed: int) -> list[Kind]:
 
     generator = torch.Generator().manual_seed(seed)
     writer = scene.logger.writer
-    maps = [torch.randn(16, 64, 56, 56, generator=generator) for _ in range(2)]
+    maps = [torch.randn(MAP, generator=generator) for _ in range(2)]
     large = [torch.randn(LARGE, generator=generator) for _ in range(2)]
     text = np.frombuffer(TEXT.encode(), np.uint8)
 
-    def picture(label: str, tag: str, batches: list[torch.Tensor]) -> Kind:
+    def picture(tag: str, batches: list[torch.Tensor]) -> Kind:
+        shape = str(list(batches[0].shape)).replace(" ", "")
         first = [batch[0].numpy() for batch in batches]
         return Kind(
-            label, tag, True, lambda k: writer.add_feature_map(tag, batches[k % 2], k),
+            f"add_feature_map, {shape}", tag, True, lambda k: writer.add_feature_map(tag, batches[k % 2], k),
             # The other one: what the call has just read lies in the caches.
             _copier([first[1], first[0]]), first[0].nbytes,
         )  # fmt: skip
@@ -147,8 +156,8 @@ def make_kinds(scene: Scene, seed: int) -> list[Kind]:
              _copier([text]), text.nbytes),
         Kind("add_audio, 8,000 samples", "sound", False,
              lambda k: writer.add_audio("sound", AUDIO, k, sample_rate=AUDIO_RATE), _copier([AUDIO]), AUDIO.nbytes),
-        picture("add_feature_map, [16,64,56,56]", "map", maps),
-        picture(f"add_feature_map, {str(list(LARGE)).replace(' ', '')}", "large", large),
+        picture("map", maps),
+        picture("large", large),
     ]  # fmt: skip
 
 

@@ -20,8 +20,8 @@ FORMAT = 1
 PARTS = ("training", "calls", "endings")
 DISKS = ("auto", "tmpfs", "told")
 _NEEDED = ("torch", "crc32c", "psutil", "tensorboardX", "sidelog_daemon")
-_QUICK = {"pairs": 1, "block_steps": 20, "fault_s": 2.5, "calls": 60, "pace_ms": 10.0, "endings": 1,
-          "exit_timeout": 2.0}  # fmt: skip
+_QUICK = {"pairs": 2, "block_steps": 10, "fault_s": 2.5, "calls": 40, "pace_ms": 20.0, "endings": 1,
+          "exit_timeout": 1.0}  # fmt: skip
 """What ``--quick`` takes where nothing is given."""
 _ACCURATE = {"pairs": 40, "block_steps": 20, "fault_s": 15.0, "calls": 6_000, "pace_ms": 20.0, "endings": 5,
              "exit_timeout": 5.0}  # fmt: skip
@@ -90,8 +90,10 @@ def _measure(options: argparse.Namespace) -> Found:
     if "calls" in options.only:
         for fault in (WELL, *options.faults):
             with Scene(fault, disk=options.disk) as scene:
-                found.calls.append(time_calls(scene, count=options.calls, pace_s=options.pace_ms / 1e3,
-                                              seed=options.seed, progress=_progress))  # fmt: skip
+                found.calls.append(time_calls(
+                    scene, count=options.calls, fault_s=options.fault_s, pace_s=options.pace_ms / 1e3,
+                    seed=options.seed, progress=_progress,
+                ))  # fmt: skip
     if "endings" in options.only:
         for fault in [fault for fault in (DEAD, FROZEN) if fault in options.faults]:
             with Scene(fault, disk=options.disk) as scene:

@@ -20,7 +20,7 @@ class Disk(Protocol):
 
     Attributes:
         how: what fills it, for people.
-        logdir: the folder on it.
+        logdir: the folder on it; not there yet.
         program: what to start in place of the daemon; None is the daemon itself.
     """
 
@@ -29,7 +29,7 @@ class Disk(Protocol):
     program: Path | None
 
     def fill(self) -> None:
-        """From now on nothing can be written on it."""
+        """From now on nothing can be written on it. Again: nor where something was removed since."""
 
     def empty(self) -> None:
         """Now it can. Idempotent."""
@@ -51,7 +51,6 @@ class OrdinaryDisk:
 
     def __init__(self, folder: Path) -> None:
         self.logdir = folder
-        folder.mkdir(parents=True)
 
     def fill(self) -> None:
         raise AssertionError("an ordinary disk is not filled")
@@ -82,12 +81,11 @@ class Tmpfs:
         self._filler = folder / "filler"
         self._is_mounted = True
         self.logdir = folder / "runs"
-        self.logdir.mkdir()
 
     def fill(self) -> None:
         fd = os.open(self._filler, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            size = 0
+            size = os.fstat(fd).st_size
             with contextlib.suppress(OSError):  # until there is no room: the daemon may write meanwhile
                 while (free := self._free_bytes()) > 0:
                     os.posix_fallocate(fd, size, free)
@@ -120,9 +118,7 @@ class ToldDisk:
     how = "a daemon whose writes to event files answer ENOSPC"
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
         self.logdir = folder / "runs"
-        self.logdir.mkdir()
         self.program: Path | None = Path(full_disk_daemon.__file__)
         self._flag = self.logdir / full_disk_daemon.FLAG_NAME
 

@@ -1,7 +1,7 @@
 """Run by its path: a training that ends while its daemon does not work. ``ending_process.py RUN RECORDS exit|wait``.
 
-It logs, says ``connected``, goes on when told by a line of input, logs RECORDS more, says ``logged``, and ends; or, with
-``wait``, goes on until it is interrupted.
+It logs, says ``connected``, goes on when told by a line of input, logs RECORDS more, says ``logged``, and ends; or,
+with ``wait``, goes on until it is interrupted.
 """
 
 from __future__ import annotations

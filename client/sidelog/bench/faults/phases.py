@@ -1,4 +1,10 @@
-"""Step times before, during and after a fault; blocks with and without logging take turns in each phase."""
+"""Step times before, during and after a fault; blocks with and without logging take turns in each phase.
+
+After a block with logging the daemon has a moment to work, outside of what is timed. During a fault that moment cannot
+be until all is settled: what the sender puts into the spool 1.5 s after a call may then fall into a block without
+logging, and the slowdown is of what falls into the blocks with it. The step without logging stands beside it, for each
+phase: it would rise with the fault.
+"""
 
 from __future__ import annotations
 

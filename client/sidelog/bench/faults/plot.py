@@ -26,6 +26,7 @@ def plot(trainings: Sequence[FaultyTraining], path: Path) -> None:
 
     mpl.use("Agg")  # no display
     from matplotlib import pyplot
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     figure, axes = pyplot.subplots(len(trainings), 1, figsize=(10, 2.6 * len(trainings)), squeeze=False)
     highest = max(float(np.max(one.took_s)) for training in trainings for one in training.series)
@@ -42,6 +43,9 @@ def plot(trainings: Sequence[FaultyTraining], path: Path) -> None:
             if series.phase == DURING:
                 axis.axvspan(series.from_s, series.to_s, color="#d95f02", alpha=0.12, label="the fault")
         axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(ScalarFormatter())
+        axis.yaxis.set_minor_formatter(NullFormatter())
         axis.set_ylim(top=1.5e3 * highest)
         axis.set_title(f"{training.fault}: {training.summary}", fontsize=9, loc="left")
         axis.set_ylabel("step (ms)")

@@ -80,8 +80,11 @@ class Scene:
             sandbox = stack.enter_context(Sandbox())
             self.spool_folder = sandbox.run_folder("spool")
             place = sandbox.run_folder("disk")
-            self.disk: Disk = disk_that_fills(place, self._which_disk) if self.name == DISK_FULL else OrdinaryDisk(place)
+            self.disk: Disk = OrdinaryDisk(place)
+            if self.name == DISK_FULL:
+                self.disk = disk_that_fills(place, self._which_disk)
             stack.callback(self.disk.close)
+            self.disk.logdir.mkdir(parents=True, exist_ok=True)
             self.daemon = FaultyDaemon(self.disk.logdir, sandbox.run_folder("daemon.log"), self.disk.program)
             stack.callback(self.daemon.stop)
             self.fault = Fault(self.name, self.daemon, self.disk, self.spool_folder)
@@ -129,9 +132,9 @@ class Scene:
         settle_s = time.monotonic() - begun
         self.logger.tail.poll()
         for tag, count in reliable.items():
-            if self.logger.tail.counts[tag] != count:
-                objections.append(f"{self.name}: {self.logger.tail.counts[tag]:,} of {count:,} records of {tag!r} are in "
-                                  "the event files")  # fmt: skip
+            stands = self.logger.tail.counts[tag]
+            if stands != count:
+                objections.append(f"{self.name}: {stands:,} of {count:,} records of {tag!r} are in the event files")
         if not self.fault.evidence.shows(self.name):
             objections.append(f"{self.name}: the fault was not seen: {self.fault.evidence.to_map()}")
         found = self.logger.writer.statistics()

@@ -40,7 +40,7 @@ class Found:
 
     @property
     def objections(self) -> list[str]:
-        outcomes = [one.outcome for one in (*self.trainings, *self.calls)]
+        outcomes = [one.outcome for one in self.trainings] + [one.outcome for one in self.calls]
         return [text for outcome in outcomes for text in outcome.objections] + self.ending_objections
 
 
@@ -56,7 +56,7 @@ class Table:
 
     title: str
     head: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
     def for_terminal(self) -> str:
         widths = [max(len(row[column]) for row in (self.head, *self.rows)) for column in range(len(self.head))]
@@ -69,7 +69,7 @@ class Table:
 
     def for_page(self) -> str:
         lines = [f"{self.title}:", "", _row(self.head), "|---" * len(self.head) + "|"]
-        return "\n".join([*lines, *map(_row, self.rows)])
+        return "\n".join([*lines, *(_row(row) for row in self.rows)])
 
 
 def make_tables(found: Found) -> list[Table]:
@@ -166,7 +166,8 @@ def _steps(trainings: Sequence[FaultyTraining]) -> Table:
 
 def _calls(calls: Sequence[FaultyCalls]) -> Table:
     rows = [_call_row(one, faulty.outcome.objections) for faulty in calls for one in faulty.times]
-    head = ("fault", "call", "n", "p50, us", "p99", "p99.9", "max", "copy p50", "p99", "p99.9", "max", "limit", "within")
+    head = ("fault", "call", "n", "p50, us", "p99", "p99.9", "max", "copy p50", "p99", "p99.9", "max", "limit",
+            "p99.9 within")  # fmt: skip
     return Table("Logging calls, and the bare copy of their bytes", head, rows)
 
 
