@@ -11,7 +11,7 @@ import numpy as np
 
 from sidelog.bench.calls import busy_pace
 from sidelog.bench.faults.scene import Outcome, Scene
-from sidelog.bench.faults.training import AUDIO, AUDIO_RATE, LARGE, MAP, TEXT
+from sidelog.bench.faults.training import AUDIO, AUDIO_RATE, LARGE, MAP, TEXT, smooth_maps
 from sidelog.bench.pairs import percentile
 
 ENOUGH_CALLS = 5_000
@@ -19,6 +19,8 @@ ENOUGH_CALLS = 5_000
 LEAST_LIMIT_US = 1_000.0
 COPIES = 1.5
 """The p99.9 of a call must be at most the larger of the two: 1 ms, and so many times the p99.9 of the bare copy."""
+EVENT_BYTES = 500_000
+"""What the pictures of one turn take in the event file, generously."""
 _WARMUP = 20
 _SLOTS = 4
 """Warm memory that the bare copies go to in turns."""
@@ -124,7 +126,7 @@ def time_calls(
             progress(f"calls, {scene.name}: {turn - _WARMUP:,} of {count:,}")
             scene.fault.look()
         turn += 1
-    scene.fault.look()
+    scene.fault.wait_until_seen()
     scene.fault.end()
     progress(f"calls, {scene.name}: settles")
     outcome = scene.settle({kind.tag: turn for kind in kinds if not kind.may_drop})
@@ -137,8 +139,8 @@ def make_kinds(scene: Scene, seed: int) -> list[Kind]:
 
     generator = torch.Generator().manual_seed(seed)
     writer = scene.logger.writer
-    maps = [torch.randn(MAP, generator=generator) for _ in range(2)]
-    large = [torch.randn(LARGE, generator=generator) for _ in range(2)]
+    maps = [smooth_maps(MAP, generator) for _ in range(2)]
+    large = [smooth_maps(LARGE, generator) for _ in range(2)]
     text = np.frombuffer(TEXT.encode(), np.uint8)
 
     def picture(tag: str, batches: list[torch.Tensor]) -> Kind:

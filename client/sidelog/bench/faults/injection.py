@@ -18,6 +18,7 @@ WELL, DEAD, FROZEN, SLOW, DISK_FULL = "well", "dead", "frozen", "slow", "disk fu
 FAULTS = (DEAD, FROZEN, SLOW, DISK_FULL)
 RUN_S, STOP_S = 0.02, 0.18
 """The slow daemon runs a tenth of the time."""
+_SEEN_DEADLINE_S = 15.0
 SUMMARIES = {
     WELL: "the daemon is well",
     DEAD: "the daemon is killed (SIGKILL), and started again when the fault ends",
@@ -100,11 +101,23 @@ class Fault:
         sizes = [path.stat().st_size for path in self._spool_folder.glob("*.spool")]
         found.spool_bytes = max(found.spool_bytes, sum(sizes))
 
+    def wait_until_seen(self) -> None:
+        """Let it last until it had its effect, but not for ever: a daemon on a loaded machine may be late to write."""
+        deadline = time.monotonic() + _SEEN_DEADLINE_S
+        self.look()
+        while not self._had_its_effect() and time.monotonic() < deadline:
+            time.sleep(0.05)
+            self.look()
+
     def end(self) -> None:
         """The daemon works again when this returns. Idempotent."""
         if self.is_there:
             self.is_there = False
             self._end()
+
+    def _had_its_effect(self) -> bool:
+        kept = self.evidence.spool_bytes > 0 or self._name not in (DEAD, FROZEN)
+        return kept and self.evidence.shows(self._name)
 
     def _actions(self) -> tuple[Callable[[], None], Callable[[], None]]:
         daemon, disk = self._daemon, self._disk

@@ -104,6 +104,8 @@ def train_through(
             progress(f"training, {scene.name}: {phase}, pair {pair + 1} of {schedule.pairs}")
             _run_pair(series, pair, scene, training, schedule, done, begun)
             pair += 1
+        if phase == DURING:
+            scene.fault.wait_until_seen()
         series.to_s = time.perf_counter() - begun
         found.append(series)
     progress(f"training, {scene.name}: settles")

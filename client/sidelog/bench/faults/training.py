@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sidelog.bench.loggers import Sidelog
+
+if TYPE_CHECKING:
+    import torch
 
 BATCH, SIDE, WIDTH, CLASSES = 16, 32, 32, 10
 MAP_EVERY, LARGE_EVERY, AUDIO_EVERY, TEXT_EVERY = 5, 10, 50, 100
@@ -18,6 +22,15 @@ LARGE = (4, 256, 54, 54)
 AUDIO_RATE = 16_000
 AUDIO = 0.25 * np.sin(2 * np.pi * 440 * np.arange(AUDIO_RATE // 2) / AUDIO_RATE).astype(np.float32)
 TEXT = "The prediction of this step, in some words that a person reads. " * 4
+
+
+def smooth_maps(shape: tuple[int, int, int, int], generator: torch.Generator) -> torch.Tensor:
+    """Random fields that vary as activations do: pixels of noise would make pictures that no encoder can shrink."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    coarse = torch.randn(*shape[:2], 8, 8, generator=generator)
+    return interpolate(coarse, shape[2:], mode="bicubic").contiguous()
 
 
 class Training:
@@ -37,8 +50,8 @@ class Training:
         torch.manual_seed(seed)
         self._images = torch.randn(4, BATCH, 3, SIDE, SIDE, generator=generator)
         self._labels = torch.randint(0, CLASSES, (4, BATCH), generator=generator)
-        self._maps = torch.randn(2, *MAP, generator=generator)
-        self._large = torch.randn(LARGE, generator=generator)
+        self._maps = [smooth_maps(MAP, generator) for _ in range(2)]
+        self._large = smooth_maps(LARGE, generator)
         self._network = nn.Sequential(
             nn.Conv2d(3, WIDTH, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(WIDTH, 2 * WIDTH, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
