@@ -25,7 +25,7 @@ _NEEDED = ("torch", "crc32c", "psutil", "tensorboardX", "sidelog_daemon")
 _QUICK = {"pairs": 2, "block_steps": 10, "fault_s": 1.5, "calls": 40, "pace_ms": 20.0, "endings": 1,
           "exit_timeout": 1.0}  # fmt: skip
 """What ``--quick`` takes where nothing is given."""
-_ACCURATE = {"pairs": 40, "block_steps": 20, "fault_s": 15.0, "calls": 5_000, "pace_ms": 40.0, "endings": 5,
+_ACCURATE = {"pairs": 40, "block_steps": 20, "fault_s": 15.0, "calls": 5_000, "pace_ms": 50.0, "endings": 5,
              "exit_timeout": 5.0}  # fmt: skip
 
 
@@ -162,7 +162,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     add("--block-steps", type=_count, help="steps of a block (default: 20)")
     add("--fault-s", type=_positive, help="seconds that a fault lasts at least (default: 15)")
     add("--calls", type=_count, help="calls of each kind during each fault (default: 5000)")
-    add("--pace-ms", type=_positive, help="between two calls of a kind (default: 40)")
+    add("--pace-ms", type=_positive, help="between two calls of a kind (default: 50)")
     add("--endings", type=_count, help="ends of a process of each kind (default: 5)")
     add("--exit-timeout", type=_positive, help="SIDELOG_EXIT_TIMEOUT of those (default: 5)")
     add("--disk", choices=DISKS, default="auto",
@@ -203,8 +203,8 @@ def _check(options: argparse.Namespace) -> None:
     needed, free = options.calls * EVENT_BYTES / 1e9, shutil.disk_usage(folder).free / 1e9
     if "calls" in options.only and needed > free:
         raise ConfigError(
-            f"--calls {options.calls:,} needs {needed:,.1f} GB in {folder} for event files, got {free:,.1f} GB free: give "
-            f"fewer calls, or TMPDIR on another disk"
+            f"--calls {options.calls:,} needs {needed:,.1f} GB in {folder} for event files, got {free:,.1f} GB free: "
+            "give fewer calls, or TMPDIR on another disk"
         )
     for page in options.markdown:
         read_page(page)

@@ -29,7 +29,7 @@ def smooth_maps(shape: tuple[int, int, int, int], generator: torch.Generator) ->
     import torch
     from torch.nn.functional import interpolate
 
-    coarse = torch.randn(*shape[:2], 8, 8, generator=generator)
+    coarse = torch.randn(*shape[:2], 4, 4, generator=generator)
     return interpolate(coarse, shape[2:], mode="bicubic").contiguous()
 
 
