@@ -1,0 +1,1 @@
+"""What faults of the daemon cost a training: step times, logging calls, the end of the process."""

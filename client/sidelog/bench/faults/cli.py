@@ -1,0 +1,251 @@
+"""The command line of ``scripts/bench_faults.py``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+
+from sidelog.bench.faults.injection import DEAD, FAULTS, FROZEN, WELL
+from sidelog.bench.faults.tables import Found
+from sidelog_shared.errors import ConfigError, MissingExtra, SidelogError
+
+FORMAT = 1
+"""Of the JSON; grows when a reader of an older one would misread it."""
+PARTS = ("training", "calls", "endings")
+DISKS = ("auto", "tmpfs", "told")
+_NEEDED = ("torch", "crc32c", "psutil", "tensorboardX", "sidelog_daemon")
+_QUICK = {"pairs": 2, "block_steps": 10, "fault_s": 1.5, "calls": 40, "pace_ms": 20.0, "endings": 1,
+          "exit_timeout": 1.0}  # fmt: skip
+"""What ``--quick`` takes where nothing is given."""
+_ACCURATE = {"pairs": 40, "block_steps": 20, "fault_s": 15.0, "calls": 5_000, "pace_ms": 50.0, "endings": 5,
+             "exit_timeout": 5.0}  # fmt: skip
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print the tables, write what was asked for.
+
+    Returns:
+        0 when it ran, whatever it found; 2 for an argument that cannot be, 3 for a missing package, 130 for Ctrl-C.
+    """
+    options = _parse(arguments)
+    try:
+        _check(options)
+        return _run(options, arguments)
+    except KeyboardInterrupt:
+        _progress("")
+        print("bench_faults: interrupted; everything that it started is stopped", file=sys.stderr)
+        return 130
+    except MissingExtra as error:
+        return _fail(error, 3)
+    except ConfigError as error:
+        return _fail(error, 2)
+    except SidelogError as error:
+        return _fail(error, 1)
+
+
+def _run(options: argparse.Namespace, arguments: list[str]) -> int:
+    import torch
+
+    from sidelog.bench.faults import tables
+    from sidelog.bench.machine import machine, versions
+
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    where, what = machine("cpu"), versions()
+    found = _measure(options)
+    _progress("")
+    print(tables.render(found, where, what))
+    if options.json is not None:
+        whole = _to_map(found, options) | {"machine": where, "versions": what}
+        options.json.write_text(json.dumps(whole, indent=1) + "\n")
+    if options.plot is not None and found.trainings:
+        from sidelog.bench.faults.plot import plot
+
+        plot(found.trainings, options.plot)
+    for page in options.markdown:
+        tables.put_tables(page, found, arguments=arguments, machine=where, versions=what)
+    return 0
+
+
+def _measure(options: argparse.Namespace) -> Found:
+    from sidelog.bench.faults.call_times import time_calls
+    from sidelog.bench.faults.endings import time_endings
+    from sidelog.bench.faults.phases import Schedule, train_through
+    from sidelog.bench.faults.scene import Scene
+    from sidelog.bench.faults.training import Training
+
+    found = Found()
+    if "training" in options.only:
+        training = Training(options.seed)
+        schedule = Schedule(options.pairs, options.block_steps, options.fault_s)
+        for fault in options.faults:
+            with Scene(fault, disk=options.disk) as scene:
+                found.trainings.append(train_through(scene, training, schedule, progress=_progress))
+    if "calls" in options.only:
+        for fault in (WELL, *options.faults):
+            with Scene(fault, disk=options.disk) as scene:
+                found.calls.append(time_calls(
+                    scene, count=options.calls, fault_s=options.fault_s, pace_s=options.pace_ms / 1e3,
+                    seed=options.seed, progress=_progress,
+                ))  # fmt: skip
+    if "endings" in options.only:
+        for fault in [fault for fault in (DEAD, FROZEN) if fault in options.faults]:
+            with Scene(fault, disk=options.disk) as scene:
+                found.endings += time_endings(scene, times=options.endings, exit_timeout_s=options.exit_timeout,
+                                              progress=_progress)  # fmt: skip
+                if not scene.fault.evidence.shows(fault):
+                    seen = scene.fault.evidence.to_map()
+                    found.ending_objections.append(f"{fault}: the fault was not seen: {seen}")
+    return found
+
+
+def _to_map(found: Found, options: argparse.Namespace) -> dict[str, object]:
+    from sidelog.bench.faults.call_times import summary_of
+    from sidelog.bench.faults.tables import slowdown_figure
+
+    files = ("json", "plot", "markdown")
+    return {
+        "format": FORMAT,
+        "made_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "settings": {name: value for name, value in vars(options).items() if name not in files},
+        "objections": found.objections,
+        "trainings": [
+            {
+                "fault": one.fault,
+                "summary": one.summary,
+                "outcome": one.outcome.to_map(),
+                "phases": [
+                    asdict(series) | {"slowdown": asdict(series.slowdown()),
+                                      "figure": slowdown_figure(one, series).to_map()}
+                    for series in one.series
+                ],
+            }
+            for one in found.trainings
+        ],
+        "calls": [
+            {
+                "fault": one.fault,
+                "outcome": one.outcome.to_map(),
+                "kinds": [
+                    asdict(times) | {"summary_us": summary_of(times), "limit_us": times.limit_us,
+                                     "is_within": times.is_within}
+                    for times in one.times
+                ],
+            }
+            for one in found.calls
+        ],
+        "endings": [one.to_map() for one in found.endings],
+    }  # fmt: skip
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bench_faults.py",
+        description="What a dead, frozen or slow daemon, or a full disk, costs a training: its step time before, "
+                    "during and after, each kind of logging call beside the bare copy of its bytes, and the end of "
+                    "the process. About half an hour, 2.5 GB of disk meanwhile.",
+    )  # fmt: skip
+    add = parser.add_argument
+    add("--only", type=_some(PARTS), default=PARTS, metavar="PARTS", help=f"some of {','.join(PARTS)} (default: all)")
+    add("--faults", type=_some(FAULTS), default=FAULTS, metavar="FAULTS",
+        help=f"some of {','.join(FAULTS)} (default: all)")  # fmt: skip
+    add("--quick", action="store_true", help="about a minute: shows that it works, measures nothing well")
+    add("--pairs", type=_count, help="pairs of blocks in each phase (default: 40)")
+    add("--block-steps", type=_count, help="steps of a block (default: 20)")
+    add("--fault-s", type=_positive, help="seconds that a fault lasts at least (default: 15)")
+    add("--calls", type=_count, help="calls of each kind during each fault (default: 5000)")
+    add("--pace-ms", type=_positive, help="between two calls of a kind (default: 50)")
+    add("--endings", type=_count, help="ends of a process of each kind (default: 5)")
+    add("--exit-timeout", type=_positive, help="SIDELOG_EXIT_TIMEOUT of those (default: 5)")
+    add("--disk", choices=DISKS, default="auto",
+        help="how the disk is full: a small tmpfs that is filled, or a daemon whose writes are told so; auto takes "
+             "the tmpfs where this user may mount one (default: %(default)s)")  # fmt: skip
+    add("--threads", type=_count, help="torch.set_num_threads (default: torch's own)")
+    add("--seed", type=int, default=0, help="of weights and data (default: %(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write every step, call and figure there")
+    add("--plot", type=Path, metavar="FILE", help="draw the step times there, as PNG or by the file's ending")
+    add("--markdown", type=Path, action="append", default=[], metavar="PAGE",
+        help="put the tables between the marks of that page; may be given several times")  # fmt: skip
+    options = parser.parse_args(arguments)
+    for name, value in (_QUICK if options.quick else _ACCURATE).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    return options
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Before anything is measured.
+
+    Raises:
+        ConfigError: a file cannot be written, or a page has no place for the tables.
+        MissingExtra: a package is not there.
+    """
+    from sidelog.bench.faults.call_times import EVENT_BYTES
+    from sidelog.bench.faults.tables import read_page
+
+    for package in (*_NEEDED, *(["matplotlib"] if options.plot else [])):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtra(package, "bench", "scripts/bench_faults.py")
+    if options.plot and "training" not in options.only:
+        raise ConfigError(f"--plot shows the training, which --only {','.join(options.only)} leaves out")
+    for file in (options.json, options.plot):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise ConfigError(f"{file} is in a folder that is not there, expected one that is")
+    folder = tempfile.gettempdir()
+    needed, free = options.calls * EVENT_BYTES / 1e9, shutil.disk_usage(folder).free / 1e9
+    if "calls" in options.only and needed > free:
+        raise ConfigError(
+            f"--calls {options.calls:,} needs {needed:,.1f} GB in {folder} for event files, got {free:,.1f} GB free: "
+            "give fewer calls, or TMPDIR on another disk"
+        )
+    for page in options.markdown:
+        read_page(page)
+
+
+def _some(names: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    """Reads some of several names, with commas between them."""
+
+    def read(text: str) -> tuple[str, ...]:
+        chosen = tuple(name.strip() for name in text.split(",") if name.strip())
+        unknown = [name for name in chosen if name not in names]
+        if unknown or not chosen:
+            raise argparse.ArgumentTypeError(f"{text!r} names {', '.join(unknown) or 'nothing'}, expected some of "
+                                             f"{','.join(names)}")  # fmt: skip
+        return chosen
+
+    return read
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number above 0")
+    return value
+
+
+def _progress(text: str) -> None:
+    """One line that overwrites itself, where a person looks; nothing in a log file."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _fail(error: Exception, code: int) -> int:
+    print(f"bench_faults: {error}", file=sys.stderr)
+    return code
