@@ -23,6 +23,8 @@ MAX_LIGHT_ITEMS = 200_000
 """About 40 MB of waiting calls."""
 MAX_LIGHT_BYTES = 64 * MIB
 """Of texts, hyperparameters, layouts and the like that wait."""
+STALLED_S = 3.0
+"""Pictures that wait for so long, and none is taken, wait for a daemon that is dead or frozen. A start takes less."""
 MAX_PICTURES = 1024
 """Waiting pictures; however small they are."""
 
@@ -38,6 +40,8 @@ class Outbox:
     Attributes:
         light: the light queue; ``add_scalar`` appends to it directly.
         dormant: the sender looks seldom, and must be woken.
+        flows: the daemon takes what is sent; else nobody is woken to send more.
+        stalled: pictures wait, and for seconds none was taken.
         refused: calls that were not taken because the light or the heavy queue was full.
         late: calls that were not taken because the connection was ending, or had ended.
         dropped: pictures dropped here, by tag.
@@ -47,6 +51,10 @@ class Outbox:
     def __init__(self, wake: Callable[[], None], *, pressure_bytes: int, heavy_bytes: int) -> None:
         self.light: deque[LightCall] = deque()
         self.dormant = False
+        self.flows = True
+        self.stalled = False
+        self._moved_at: float | None = None
+        self._seen_taken = 0
         self.refused = 0
         self.late = 0
         self.dropped: Counter[str] = Counter()
@@ -123,7 +131,7 @@ class Outbox:
             self._heavy_put += 1
             self._heavy.append(call)
         # A sender that is woken may take the interpreter lock from this thread before it is back in the training.
-        if self.dormant or 2 * self._heavy_held_bytes > self._heavy_budget_bytes:
+        if self.dormant or (self.flows and 2 * self._heavy_held_bytes > self._heavy_budget_bytes):
             self.dormant = False
             self._wake()
 
@@ -138,7 +146,7 @@ class Outbox:
         if waiting >= MAX_PICTURES:
             self.make_room(call.run, call.tag)
         self._pictures.append(call)
-        if self.dormant or waiting * call.nbytes > self._pressure_bytes:
+        if self.dormant or (self.flows and waiting * call.nbytes > self._pressure_bytes):
             self.dormant = False
             self._wake()
 
@@ -156,9 +164,12 @@ class Outbox:
         self._ended = True
         self.dormant = True  # so that whoever appends directly asks first
 
-    def is_watched(self) -> None:
-        """The sender looks at once when something comes."""
+    def is_watched(self, now: float) -> None:
+        """The sender looks, now and at once when something comes."""
         self.dormant = self._ended
+        if self._moved_at is None or self._taken != self._seen_taken or not self._pictures:
+            self._seen_taken, self._moved_at = self._taken, now
+        self.stalled = now - self._moved_at > STALLED_S
 
     def make_room(self, run: int, tag: str) -> bool:
         """Drop the picture whose turn it is, by the policy; False when there is none left to drop."""
@@ -173,7 +184,8 @@ class Outbox:
         with self._lock:
             self.dropped[tag] += 1
             self.dropped_in_runs[run, tag] += 1
-        self._wake()
+        if self.dormant or self.flows:
+            self._wake()
 
     def _victim(self, run: int, tag: str) -> RecordCall:
         for call in list(self._pictures):  # a copy: other threads append meanwhile

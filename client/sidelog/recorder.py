@@ -288,7 +288,9 @@ class Recorder:
         on_cpu = isinstance(arrays[0], np.ndarray) or arrays[0].is_cpu
         take = self._snapshotter.adopt if owned and on_cpu else self._snapshotter.take
         while (snapshot := take(arrays, shape)) is None:
-            if not on_cuda:
+            # For a burst, which a daemon is about to take. When none takes any, the oldest of the tag gives its place,
+            # and its memory is warm.
+            if not on_cuda and not self._outbox.stalled:
                 snapshot = self._snapshotter.take_beyond(arrays, shape, owned=owned and on_cpu)
                 if snapshot is not None:
                     break

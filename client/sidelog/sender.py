@@ -274,7 +274,7 @@ class Sender:
             self._outbox.dormant = True
             timeout_s = TICK_S if self._outbox.has_calls else DORMANT_S
         poller.poll(max(1, round(timeout_s * 1000)))
-        self._outbox.is_watched()
+        self._outbox.is_watched(time.monotonic())
         self._wakeup.clear()
 
     def _work(self) -> None:
@@ -290,6 +290,7 @@ class Sender:
                 self._say("pictures or histograms are dropped, more come than are written (statistics().dropped_tags)")
             self._delivery.tell_view(time.monotonic())
             self._send()
+            self._outbox.flows = self.is_live and not self._cannot_send
 
     def _take_calls(self) -> None:
         now = time.monotonic()

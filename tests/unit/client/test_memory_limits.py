@@ -10,6 +10,7 @@ import torch
 from quiet_writers import quiet_writer
 
 import sidelog
+from sidelog.calls import RecordCall
 from sidelog.pool import SlotPool
 from sidelog_shared.limits import MIB
 
@@ -62,6 +63,28 @@ def test_a_loop_over_all_parameters_has_room_beside_the_pool(
     for step in range(9):  # all of it came back
         quiet.writer.add_histogram("again", torch.zeros(size, dtype=dtype), step)
     assert quiet.outbox.drops()["again"] == 0
+
+
+def test_while_no_daemon_takes_any_the_oldest_of_a_tag_gives_its_warm_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    quiet = quiet_writer(monkeypatch, tmp_path, budget_bytes=MIB, overflow_bytes=8 * MIB)
+    quiet.outbox.stalled = True
+    addresses = set()
+    for step in range(20):
+        values = np.full(MIB // 4, step, np.uint8)
+        quiet.writer.add_histogram(f"layer{step % 2}", values, step)
+        addresses |= {raw_address(call) for call in quiet.outbox._pictures}
+    assert len(addresses) == 4
+    assert quiet.outbox.drops() == {"layer0": 8, "layer1": 8}
+    while (call := quiet.outbox.take_picture()) is not None:
+        assert call.step is not None
+        assert bytes(call.snapshots[0].data()) == bytes([call.step]) * (MIB // 4)
+        call.snapshots[0].release()
+
+
+def raw_address(call: RecordCall) -> int:
+    return np.frombuffer(call.snapshots[0].data(), np.uint8).ctypes.data
 
 
 def test_what_is_larger_than_the_pool_goes_beside_it_and_makes_nothing_else_go(

@@ -155,6 +155,33 @@ class TestPictures:
         assert box.tags() == ["c"]
         assert box.dropped == {"b": 1}
 
+    def test_nobody_is_woken_to_send_more_while_nothing_can_be_sent(self) -> None:
+        box = Box(pressure_bytes=0)
+        box.put_picture(picture("a"))
+        box.put_picture(picture("a"))
+        assert box.wakes == 1
+        box.flows = False
+        box.put_picture(picture("a"))
+        box.count_drop(1, "a")
+        assert box.wakes == 1
+        box.dormant = True
+        box.put_picture(picture("a"))
+        assert box.wakes == 2
+
+    def test_they_are_stalled_when_none_was_taken_for_seconds(self) -> None:
+        box = Box()
+        box.is_watched(100.0)
+        box.is_watched(200.0)
+        assert not box.stalled  # none waits
+        box.put_picture(picture("a"))
+        box.put_picture(picture("b"))
+        for now, stalled in ((200.1, False), (203.0, False), (203.2, True), (300.0, True)):
+            box.is_watched(now)
+            assert box.stalled == stalled
+        assert box.take_picture() is not None
+        box.is_watched(300.1)
+        assert not box.stalled
+
     def test_else_there_is_none(self) -> None:
         box = Box()
         assert not box.make_room(1, "a")
