@@ -18,7 +18,7 @@ from pathlib import Path
 from sidelog import launch, ranks, terminated
 from sidelog.calls import FlushRequest, RunEnd
 from sidelog.delivery import Delivery
-from sidelog.left_spool import LeftSpool, left_spools
+from sidelog.left_spool import LeftSpool, left_spools, remove_drafts
 from sidelog.outbox import Outbox
 from sidelog.pool import SlotPool
 from sidelog.runs import RunHandle
@@ -273,6 +273,7 @@ class Connection:
 
     def _tell_of_left_spools(self) -> None:
         """A process that was killed has no last words: the next one says what it left."""
+        remove_drafts(spool_folders())
         left = left_spools(spool_folders())
         if left:
             self.say(

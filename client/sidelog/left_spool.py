@@ -6,13 +6,14 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sidelog.kept_records import PLACE_BYTES, Entry, Span, read_kept, scalars_bytes
 from sidelog.runs import RunHandle
-from sidelog.spool import SUFFIX, DamagedSpool, Place, Spool
+from sidelog.spool import DRAFT, SUFFIX, DamagedSpool, Place, Spool
 from sidelog_shared import recording, requests
 from sidelog_shared.descriptors import close_private, open_private
 from sidelog_shared.errors import ConfigError, ProtocolError, TransportError
@@ -52,10 +53,18 @@ def left_spools(folders: Iterable[Path]) -> list[Path]:
     """The spools in these folders whose processes are gone, the oldest first."""
     found: list[tuple[float, Path]] = []
     for path in [path for folder in folders for path in folder.glob(f"*{SUFFIX}")]:
-        with contextlib.suppress(FileNotFoundError, PermissionError):  # it is gone by now, or somebody else's
+        with contextlib.suppress(OSError):  # it is gone by now, or nobody can read it
             if not _is_in_use(path):
                 found.append((path.stat().st_mtime, path))
     return [path for _, path in sorted(found)]
+
+
+def remove_drafts(folders: Iterable[Path]) -> None:
+    """Remove spools that were being written anew when their processes were killed: the old ones are still there."""
+    for path in [path for folder in folders for path in folder.glob(f"*{SUFFIX}{DRAFT}")]:
+        with contextlib.suppress(OSError):
+            if not _is_in_use(path):
+                path.unlink()
 
 
 def _is_in_use(path: Path) -> bool:
@@ -88,7 +97,7 @@ def open_left_spool(path: Path, *, say: Callable[[str], None]) -> LeftSpool:
         raise ConfigError(f"spool {path} cannot be opened: {error.strerror}") from error
     try:
         _lock(fd, path)
-        if not recording.is_recording(fd):
+        if not stat.S_ISREG(os.fstat(fd).st_mode) or not recording.is_recording(fd):
             raise ConfigError(f"{path} is no spool of this version, expected a file that begins with "
                               f"{recording.FILE_HEADER!r}")  # fmt: skip
         index = _Index()
@@ -96,8 +105,11 @@ def open_left_spool(path: Path, *, say: Callable[[str], None]) -> LeftSpool:
             index.take(found)
         if index.worker is None:
             raise ConfigError(f"{path} does not say whose records it holds, expected a HELLO at its beginning")
-        places = sum(map(len, index.entries.values()))
+        places = [entry.place for entries in index.entries.values() for entry in entries if entry.place is not None]
         spool = Spool.adopt(path, fd, index.worker, places, say=say)
+    except OSError as error:
+        close_private(fd)
+        raise ConfigError(f"spool {path} cannot be read: {error.strerror}") from error
     except BaseException:
         close_private(fd)
         raise

@@ -79,8 +79,10 @@ class Recorder:
         form: ScalarForm = ScalarForm.SIMPLE,
     ) -> None:
         try:
-            series = self._series[tag]
+            series: Series | None = self._series[tag]
         except (KeyError, TypeError):
+            series = None
+        if series is None:  # not in the handler: who gave a bad tag need not read of a dictionary
             series = self._new_series(tag)
         if display_name or description or form:
             words = check_words("display_name", display_name), check_words("summary_description", description)

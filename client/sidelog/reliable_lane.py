@@ -251,7 +251,7 @@ class ReliableLane:
             loaded = entries_in(self._spool.read(entry.place), entry.made_at)
         except DamagedSpool:
             return [entry]  # it is told when it is to be sent
-        self._spool.release()
+        self._spool.release(entry.place)
         parts = [part for one in loaded for part in (split_by_run(one) if len(one.spans) > 1 else [one])]
         for part in parts:
             part.sent = entry.sent
@@ -301,7 +301,7 @@ class ReliableLane:
         if entry.message is not None:
             self._free(entry)
         if entry.place is not None and self._spool is not None:
-            self._spool.release()
+            self._spool.release(entry.place)
 
     def _give_up(self, entry: Entry, error: DamagedSpool) -> None:
         count = self._unsettled(entry)

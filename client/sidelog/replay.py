@@ -53,9 +53,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--all", action="store_true", help="every spool that is there and whose process is gone")
     parser.add_argument("--endpoint", default=None, metavar="ENDPOINT",
                         help="the daemon that is to write it (default: the local one)")  # fmt: skip
-    parser.add_argument("--timeout", type=float, default=60.0, metavar="S",
+    parser.add_argument("--timeout", type=_seconds, default=60.0, metavar="S",
                         help="how long to wait without any progress (default: %(default)s s)")  # fmt: skip
     return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86400:
+        raise argparse.ArgumentTypeError(f"it is {text}, expected more than 0 and at most 86400 seconds")
+    return value
 
 
 def _replay(path: Path, settings: Settings, timeout_s: float) -> Exit:
@@ -79,19 +86,19 @@ def _replay(path: Path, settings: Settings, timeout_s: float) -> Exit:
     done = f"{statistics.written:,} records stand in the event files"
     if statistics.rejected:
         done += f", {statistics.rejected:,} were rejected, for the reasons above"
-    lost = statistics.lost
-    if left.damaged_bytes or lost:
-        damaged = path.with_name(f"{path.name}.damaged")
-        path.rename(damaged)
-        say(
-            f"{left.damaged_bytes:,} bytes of {path} are damaged, the records in them are lost; all else is written: "
-            f"the file is {damaged} now"
-        )
-        print(f"{path}: {done}")
-        return Exit.DAMAGED
-    path.unlink()
     print(f"{path}: {done}")
-    return Exit.WRITTEN
+    is_whole = not (left.damaged_bytes or statistics.lost)
+    if not is_whole:
+        say(f"{left.damaged_bytes:,} bytes of {path} are damaged, the records in them are lost; all else is written")
+    try:
+        if is_whole:
+            path.unlink()
+        else:
+            path = path.rename(path.with_name(f"{path.name}.damaged"))
+            say(f"the file is {path} now")
+    except OSError as error:
+        say(f"{path} stays where it is, and is not needed any more: {error.strerror}")
+    return Exit.WRITTEN if is_whole else Exit.DAMAGED
 
 
 def _announce(path: Path, left: LeftSpool) -> None:

@@ -1,8 +1,8 @@
 """The spool: what no daemon has taken in time, on disk. One file for each worker, which can be replayed later.
 
 A :mod:`recording <sidelog_shared.recording>` that begins with HELLO and OPEN_RUN, so that it says whose records they
-are and where they belong. It is made when something first has to be kept, only ever grows, and goes when everything in
-it has settled. It survives the process: also SIGKILL, but not a loss of power.
+are and where they belong. It is made when something first has to be kept; written anew when it is full, and most of it
+has settled; and removed when everything in it has. It survives the process: also SIGKILL, but not a loss of power.
 
 Used by the sender thread alone; bounded in bytes. Full: nothing more is kept here, what waits stays in memory, and the
 outbox says what becomes of calls when that is full too.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,15 +25,16 @@ from sidelog_shared.limits import MIB
 from sidelog_shared.records import Buffer, Lane, Worker
 
 SUFFIX = ".spool"
+DRAFT = ".new"
 
 
 class DamagedSpool(SidelogError):
     """What was kept in the spool cannot be read back."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Place:
-    """Where messages stand in the spool."""
+    """Where messages stand in the spool; it moves when the file is written anew."""
 
     offset: int
     end: int
@@ -54,6 +55,7 @@ class Spool:
 
     Attributes:
         path: where the file is, or would be.
+        was_used: it held something once: a copy of it may be somewhere.
     """
 
     def __init__(self, paths: Sequence[Path], worker: Worker, *, budget_bytes: int, say: Callable[[str], None]) -> None:
@@ -66,23 +68,27 @@ class Spool:
         self._undeclared: list[RunHandle] = []
         self._fd: int | None = None
         self._size = 0
-        self._places = 0
+        self._places: dict[Place, None] = {}  # in the order of the file
         self._is_ours = True
+        self.was_used = False
 
     @classmethod
-    def adopt(cls, path: Path, fd: int, worker: Worker, places: int, *, say: Callable[[str], None]) -> Spool:
+    def adopt(
+        cls, path: Path, fd: int, worker: Worker, places: Iterable[Place], *, say: Callable[[str], None]
+    ) -> Spool:
         """A spool that another process left, to be emptied.
 
         Args:
             path: its file.
             fd: the same, open and locked.
             worker: whose records they are.
-            places: how many of its places are to be released.
+            places: where what is to be written stands in it.
             say: tells the user something.
         """
         spool = cls([path], worker, budget_bytes=0, say=say)
-        spool._fd, spool._size, spool._places = fd, os.fstat(fd).st_size, places
+        spool._fd, spool._size, spool._places = fd, os.fstat(fd).st_size, dict.fromkeys(places)
         spool._is_ours = False
+        spool.was_used = True
         return spool
 
     @property
@@ -109,28 +115,66 @@ class Spool:
         """Append messages; None when there is no room for them, or no file can be written, which is said."""
         if not self._budget_bytes:
             return None
-        beginning = [requests.OpenRun(run.id, run.path, run.opened_at).frames(epoch) for run in self._undeclared]
-        if not self._size:
-            hello = requests.Hello(self._worker, next_seq=dict.fromkeys(Lane, 1)).frames(epoch)
-            beginning.insert(0, hello)
-        needed = sum(map(recording.recorded_bytes, messages))
-        if self._size + needed + sum(map(recording.recorded_bytes, beginning)) > self._budget_bytes:
+        beginning = self._beginning(self._undeclared, epoch)
+        begin = self._size + _recorded_bytes(beginning)
+        needed = _recorded_bytes(messages)
+        if begin + needed > self._budget_bytes and self._write_anew(epoch):
+            beginning, begin = [], self._size
+        if begin + needed > self._budget_bytes:
             self._say(
                 f"the spool {self.path} is full ({self._size / MIB:,.0f} MiB of {self._budget_bytes / MIB:,.0f}, "
                 "SIDELOG_SPOOL_MB): what else is logged waits in memory, and is then lost and counted"
             )
             return None
         try:
-            fd = self._open()
-            begin = recording.append(fd, self._size, beginning) if beginning else self._size
-            self._size = begin
-            self._undeclared.clear()
-            self._size = recording.append(fd, begin, messages)
+            size = recording.append(self._open(), self._size, [*beginning, *messages])
         except OSError as error:
             self._say(f"the spool {self.path} cannot be written: {error.strerror}")
             return None
-        self._places += 1
-        return Place(begin, self._size)
+        self._undeclared.clear()
+        place = Place(size - needed, size)
+        self._size, self.was_used = size, True
+        self._places[place] = None
+        return place
+
+    def _beginning(self, runs: Iterable[RunHandle], epoch: int) -> list[list[Buffer]]:
+        """What must stand before records of these runs, HELLO included where nothing stands yet."""
+        opened = [requests.OpenRun(run.id, run.path, run.opened_at).frames(epoch) for run in runs]
+        if self._size:
+            return opened
+        return [requests.Hello(self._worker, next_seq=dict.fromkeys(Lane, 1)).frames(epoch), *opened]
+
+    def _write_anew(self, epoch: int) -> bool:
+        """Leave what has settled behind, if that is more than half; False where it is not, or cannot be done."""
+        kept_bytes = sum(place.nbytes for place in self._places)
+        if self._fd is None or 2 * kept_bytes > self._size:
+            return False
+        draft = self.path.with_name(f"{self.path.name}{DRAFT}")
+        old, old_size, self._size = self._fd, self._size, 0
+        fd = None
+        moved: dict[Place, tuple[int, int]] = {}
+        try:
+            fd = _made(draft)
+            size = recording.append(fd, 0, self._beginning(self._runs.values(), epoch))
+            for place in self._places:
+                begin = size
+                for messages in self.read(place):
+                    size = recording.append(fd, size, [messages])
+                moved[place] = begin, size
+            draft.rename(self.path)
+        except (OSError, DamagedSpool) as error:
+            self._size = old_size
+            if fd is not None:
+                draft.unlink(missing_ok=True)
+                close_private(fd)
+            self._say(f"the spool {self.path} cannot be written anew: {error}")
+            return False
+        for place, (begin, end) in moved.items():
+            place.offset, place.end = begin, end
+        self._fd, self._size = fd, size
+        self._undeclared.clear()
+        close_private(old)
+        return True
 
     def read(self, place: Place) -> list[list[bytes]]:
         """The messages that stand at a place.
@@ -149,10 +193,10 @@ class Spool:
             raise DamagedSpool(f"{self.path} cannot be read: {error.strerror}") from error
         return messages
 
-    def release(self) -> None:
-        """Everything at one place has settled; with the last one the file goes."""
-        self._places -= 1
-        if self._places == 0 and self._is_ours:
+    def release(self, place: Place) -> None:
+        """Everything at a place has settled; with the last one the file goes."""
+        del self._places[place]
+        if not self._places and self._is_ours:
             self.remove()
 
     def remove(self) -> None:
@@ -160,8 +204,11 @@ class Spool:
         fd, self._fd, self._size = self._fd, None, 0
         if fd is None:
             return
-        with contextlib.suppress(FileNotFoundError):  # somebody else was quicker
-            self.path.unlink()
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            # Harmless: whoever replays it writes nothing twice.
+            self._say(f"the spool {self.path} is not needed any more and cannot be removed: {error.strerror}")
         close_private(fd)
         self._undeclared = list(self._runs.values())
 
@@ -184,6 +231,10 @@ class Spool:
             self._fd = _made(last)
             self.path = last
         return self._fd
+
+
+def _recorded_bytes(messages: Iterable[Sequence[Buffer]]) -> int:
+    return sum(map(recording.recorded_bytes, messages))
 
 
 def _made(path: Path) -> int:

@@ -27,6 +27,7 @@ class Registration:
     """
 
     def __init__(self, folder: Path, ready: Ready) -> None:
+        registered(folder)  # those of daemons that were killed go
         self._path = folder / f"bound-{ready.instance}.ready"
         draft = self._path.with_suffix(".draft")
         self._lock = FileLock(draft)
