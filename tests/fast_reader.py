@@ -37,6 +37,28 @@ def fast_scalars(directory: Path, expected: dict[str, list[tuple[int, float]]]) 
         return last
 
 
+def fast_steps(directory: Path, expected: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Steps of each scalar, text and picture, by TensorBoard's data server; see :func:`fast_scalars`."""
+    every = {"experiment_id": "", "downsample": 100_000}
+    with fast_reader(directory.parent) as provider:
+
+        def shown() -> dict[str, list[int]]:
+            return {
+                tag.removesuffix("/text_summary"): [point.step for point in points]
+                for series in (
+                    provider.read_scalars(None, plugin_name="scalars", **every),
+                    provider.read_tensors(None, plugin_name="text", **every),
+                    provider.read_blob_sequences(None, plugin_name="images", **every),
+                )
+                for tag, points in series.get(directory.name, {}).items()
+            }
+
+        deadline = time.monotonic() + DEADLINE_S
+        while (last := shown()) != expected and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
+        return last
+
+
 @contextmanager
 def fast_reader(logdir: Path) -> Iterator[GrpcDataProvider]:
     """TensorBoard's data server, loading ``logdir`` once."""
@@ -48,7 +70,7 @@ def fast_reader(logdir: Path) -> Iterator[GrpcDataProvider]:
             "--reload=once",
             "--port=0",
             f"--port-file={port_file}",
-            "--samples-per-plugin=scalars=all",
+            "--samples-per-plugin=scalars=all,text=all,images=all",
             "--die-after-stdin",
         ]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
