@@ -1,30 +1,21 @@
-"""What the tests of the sink share: event files written by hand, and TensorBoard's two readers."""
+"""What the tests of the sink share: event files written by hand, and TensorBoard's reader in Python."""
 
 from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import tempfile
-import threading
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
-import grpc
-import tensorboard_data_server
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.data.grpc_provider import GrpcDataProvider, make_stub
 
 from sidelog_daemon.sink import RunDirectory
 from sidelog_daemon.sink.summaries import scalar_event
 
 NOTE = b'{"endpoint":"ipc:///run/a.sock","pid":1,"host":"h"}'
 NOW = 1_700_000_000.0
-DEADLINE_S = 20.0
 
 
 class Clock:
@@ -101,56 +92,3 @@ def scalars(directory: Path) -> dict[str, list[tuple[int, float]]]:
 
 def steps(directory: Path, tag: str = "w1/light") -> list[int]:
     return [step for step, _ in scalars(directory).get(tag, [])]
-
-
-def fast_scalars(directory: Path, expected: dict[str, list[tuple[int, float]]]) -> dict[str, list[tuple[int, float]]]:
-    """(step, value) of each tag, by TensorBoard's data server, once it shows ``expected`` (or at a deadline).
-
-    It loads in the background, so what it shows grows.
-    """
-    with fast_reader(directory.parent) as provider:
-
-        def shown() -> dict[str, list[tuple[int, float]]]:
-            series = provider.read_scalars(None, experiment_id="", plugin_name="scalars", downsample=100_000)
-            return {
-                tag: [(point.step, point.value) for point in points]
-                for tag, points in series.get(directory.name, {}).items()
-            }
-
-        deadline = time.monotonic() + DEADLINE_S
-        while (last := shown()) != expected and time.monotonic() < deadline:
-            threading.Event().wait(0.01)
-        return last
-
-
-@contextmanager
-def fast_reader(logdir: Path) -> Iterator[GrpcDataProvider]:
-    """TensorBoard's data server, loading ``logdir`` once."""
-    with tempfile.TemporaryDirectory() as scratch:
-        port_file = Path(scratch, "port")
-        command = [
-            tensorboard_data_server.server_binary(),
-            f"--logdir={logdir}",
-            "--reload=once",
-            "--port=0",
-            f"--port-file={port_file}",
-            "--samples-per-plugin=scalars=all",
-            "--die-after-stdin",
-        ]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
-            try:
-                address = f"localhost:{_port_in(port_file)}"
-                with grpc.insecure_channel(address) as channel:
-                    yield GrpcDataProvider(address, make_stub(channel))
-            finally:
-                server.kill()
-
-
-def _port_in(port_file: Path) -> int:
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
-        text = port_file.read_text() if port_file.exists() else ""
-        if text.endswith("\n"):
-            return int(text)
-        assert time.monotonic() < deadline, f"the data server named no port within {DEADLINE_S} s"
-        threading.Event().wait(0.01)

@@ -17,7 +17,6 @@ from sink_files import (
     Disk,
     event_files,
     events,
-    fast_scalars,
     scalar,
     scalars,
     send,
@@ -26,6 +25,7 @@ from sink_files import (
 )
 
 from descriptors import kept_open_below
+from fast_reader import fast_scalars
 from sidelog_daemon.sink import CommitError, RunDirectory
 from sidelog_daemon.sink.event_file import framed
 from sidelog_daemon.sink.summaries import file_version_event, scalar_event, session_start_event, text_event
