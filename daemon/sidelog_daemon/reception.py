@@ -32,11 +32,10 @@ from sidelog_daemon.session import RunState, Session
 from sidelog_shared import replies, requests
 from sidelog_shared.client_view import most
 from sidelog_shared.errors import MalformedHeader, ProtocolError, VersionMismatch
-from sidelog_shared.frames import Envelope, MessageKind, pack_prefix, unpack
+from sidelog_shared.frames import Envelope, MessageKind, unpack
 from sidelog_shared.limits import Limits
 from sidelog_shared.names import check_run_name
 from sidelog_shared.records import Buffer, End, Refusal, Worker
-from sidelog_shared.report import DaemonReport
 
 log = logging.getLogger(__name__)
 
@@ -83,8 +82,6 @@ class Reception:
         self._reporter = reporter or Reporter(instance=instance, logdir=str(logdir), roster=self._roster)
         self._sessions: dict[str, Session] = {}
         self._peers: dict[bytes, Session] = {}
-        self._told: DaemonReport | None = None
-        self._told_frames: list[Buffer] = []
         self._draining = False
         self._complaints = Complaints(self._roster)
         self._intake = Intake(limits, self._complaints)
@@ -174,10 +171,8 @@ class Reception:
 
     def _tell(self, peer: bytes, epoch: int, now: float) -> Send:
         """How things stand, for whoever asks."""
-        report = self._reporter.report(self._sessions.values(), self.faults, draining=self._draining, now=now)
-        if report is not self._told:
-            self._told, (_, *self._told_frames) = report, replies.Report(report).frames(epoch)
-        return Send(peer, [pack_prefix(MessageKind.REPORT, epoch), *self._told_frames])
+        sessions = self._sessions.values()
+        return Send(peer, self._reporter.answer(sessions, self.faults, draining=self._draining, now=now, epoch=epoch))
 
     def _hello(self, peer: bytes, hello: requests.Hello, epoch: int, now: float) -> list[Action]:
         if self._draining:
