@@ -13,7 +13,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from sidelog.connection import paused
+from sidelog.process import paused
 from sidelog.statistics import Statistics
 from sidelog.writer import GlobalSummaryWriter, SummaryWriter
 from sidelog_shared.errors import (

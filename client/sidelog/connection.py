@@ -1,21 +1,18 @@
-"""Connections: one per process and endpoint, shared by its writers. Here a process meets fork and exit."""
+"""A worker's connection to a daemon: its queues, its sender thread, who waits for it, and its end."""
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import secrets
 import socket
-import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-from sidelog import launch, ranks, terminated
+from sidelog import last_words, launch, ranks, terminated
 from sidelog.calls import FlushRequest, RunEnd
 from sidelog.delivery import Delivery
 from sidelog.left_spool import LeftSpool, left_spools, remove_drafts
@@ -37,14 +34,6 @@ from sidelog_shared.wakeup import Wakeup
 log = logging.getLogger("sidelog")
 
 FLUSH_TIMEOUT_S = 10.0
-MAX_TAGS_TOLD = 8
-MAX_RUNS_TOLD = 3
-
-_connections: dict[str, Connection] = {}
-_leaving: list[Connection] = []
-"""Those that interpreter exit is settling."""
-_inherited: list[Connection] = []
-_registry_lock = threading.Lock()
 
 
 class Connection:
@@ -218,43 +207,12 @@ class Connection:
         is_first, self._ended = not self._ended, True
         end = self.statistics()
         if is_first:
-            log.info("sidelog: %s", self._summary(end))
-        if end.spooled:
-            log.warning(
-                "sidelog: %s of %s records are not known to be in the event files; they are kept: sidelog replay %s",
-                f"{end.spooled:,}",
-                f"{end.logged:,}",
-                self.spool.path,
-            )
+            log.info("sidelog: %s", last_words.summary(end, list(self._paths), time.monotonic() - self._begun_at))
         if self._sender.has_ended:
             self._wakeup.close()
             self.spool.close()
-        causes = [f"{count:,} {cause}" for cause, count in end.lost_causes.items()]
-        if end.rejected:
-            causes.append(f"{end.rejected:,} rejected, for the reasons above")
-        if end.pending:
-            causes.append(f"{end.pending:,} not settled")
-        if causes:
-            missing = end.lost + end.rejected + end.pending
-            why = f" ({self._sender.problem})" if self._sender.problem is not None else ""
-            told = f"{missing:,} of {end.logged:,} records are not in the event files: {'; '.join(causes)}{why}"
-            log.warning("sidelog: %s", told)
-        if end.dropped:
-            log.warning(
-                "sidelog: %s pictures and histograms were dropped under pressure: %s",
-                f"{end.dropped:,}",
-                _most_dropped(end),
-            )
-
-    def _summary(self, end: Statistics) -> str:
-        """One line on how it went."""
-        paths = list(self._paths)
-        more = f" and {len(paths) - MAX_RUNS_TOLD:,} other runs" if len(paths) > MAX_RUNS_TOLD else ""
-        missing = end.lost + end.rejected + end.pending
-        return (
-            f"{', '.join(paths[:MAX_RUNS_TOLD])}{more}: {end.written:,} records written, {end.dropped:,} dropped, "
-            f"{end.spooled:,} spooled, {missing:,} lost, in {time.monotonic() - self._begun_at:.1f} s"
-        )
+        for text in last_words.warnings(end, spool_path=self.spool.path, why=self._sender.problem):
+            log.warning("sidelog: %s", text)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -289,13 +247,6 @@ class Connection:
             return False
 
 
-def _most_dropped(statistics: Statistics) -> str:
-    counts = Counter(statistics.dropped_tags)
-    tags = ", ".join(f"{tag} {count:,}" for tag, count in counts.most_common(MAX_TAGS_TOLD))
-    more = len(counts) - MAX_TAGS_TOLD
-    return f"{tags} and {more:,} other tags" if more > 0 else tags
-
-
 def _default_logdir() -> str:
     """Where a daemon that is started here puts runs that are given by name."""
     try:
@@ -313,116 +264,3 @@ def _new_worker() -> Worker:
         rank=None if rank is None else rank.rank,
         world_size=None if rank is None else rank.world_size,
     )
-
-
-def connect(settings: Settings, path: str) -> tuple[Connection, RunHandle]:
-    """The process's connection to an endpoint, made if there is none, and a run that is open on it.
-
-    Both at once, so that a connection which somebody is about to use does not look unused to who ends another run.
-
-    Raises:
-        ConfigError: the runtime folder of the local daemon cannot be used.
-    """
-    rendezvous = None if settings.endpoint else Rendezvous()
-    key = settings.endpoint or str(rendezvous.folder if rendezvous else "")
-    with _registry_lock:
-        connection = _connections.get(key)
-        if connection is None:
-            connection = _connections[key] = Connection(settings, rendezvous)
-            _settle_at_exit()
-        terminated.settle_before_dying(_settlers)
-        return connection, connection.open_run(path)
-
-
-def disconnect(connection: Connection, deadline_s: float) -> None:
-    """End a connection that no writer uses any more."""
-    with _registry_lock:
-        if not connection.unused:
-            return
-        for key, known in list(_connections.items()):
-            if known is connection:
-                del _connections[key]
-    connection.stop(deadline_s)
-
-
-def replay(settings: Settings, left: LeftSpool, timeout_s: float) -> Statistics:
-    """Have everything written that a process left in its spool, and say goodbye in its name.
-
-    Args:
-        settings: which daemon.
-        left: what it left; let go of at the end.
-        timeout_s: so long may pass without any progress.
-
-    Raises:
-        TransportError, WriterError, ProtocolError: as :meth:`Connection.flush`; what is not written stays in the file.
-    """
-    connection = Connection(settings, None if settings.endpoint else Rendezvous(), left)
-    goodbye_s = 0.0
-    try:
-        while True:
-            pending = connection.statistics().pending
-            try:
-                connection.flush(left.runs, everything=True, timeout_s=timeout_s, show_progress=True)
-                break
-            except TransportError:
-                if connection.statistics().pending in (0, pending):
-                    raise
-        goodbye_s = FLUSH_TIMEOUT_S
-    finally:
-        connection.stop(goodbye_s)
-    end = connection.statistics()
-    if end.spooled or end.pending:
-        raise TransportError(f"{end.spooled + end.pending:,} records are not known to be in the event files")
-    return end
-
-
-@contextmanager
-def paused() -> Iterator[None]:
-    """Hold every sender thread of this process still, while a CUDA graph is captured.
-
-    A call of another thread can break a capture in CUDA's default capture mode. What is logged in the meantime
-    from other threads waits in the outbox.
-    """
-    with ExitStack() as stack:
-        for connection in list(_connections.values()):
-            stack.enter_context(connection.paused())
-        yield
-
-
-def _settle_at_exit() -> None:
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None and terminated.is_multiprocessings():
-        # atexit does not run in a process that multiprocessing started; its finalizers do.
-        util.Finalize(None, _exit, args=(terminated.SETTLE_S,), exitpriority=10)
-
-
-def _settlers() -> list[Callable[[float], None]]:
-    """What settles each connection there is. Takes no lock: that of the registry is held while one is made."""
-    return [connection.stop for connection in dict.fromkeys([*_connections.values(), *_leaving])]
-
-
-def _exit(deadline_s: float | None = None) -> None:
-    """Interpreter exit: whoever forgot to close loses nothing, up to the deadline."""
-    with _registry_lock:
-        left = list(_connections.values())
-        _leaving.extend(left)
-        _connections.clear()
-    for connection in left:
-        connection.stop(connection.settings.exit_timeout_s if deadline_s is None else deadline_s)
-        _leaving.remove(connection)
-
-
-def _after_fork_in_child() -> None:
-    """The child is a worker of its own: it never touches the parent's socket, memory or locks.
-
-    What it inherited is kept, so that nothing of it is closed by the garbage collector.
-    """
-    global _registry_lock  # noqa: PLW0603  # the parent's may be held by a thread that does not exist here
-    _registry_lock = threading.Lock()
-    _inherited.extend([*_connections.values(), *_leaving])
-    _connections.clear()
-    _leaving.clear()
-
-
-atexit.register(_exit)
-os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,4 +1,4 @@
-"""The client's side of the protocol: phases of a connection, runs, and who waits for what. No socket, no threads.
+"""The client's side of the protocol: phases of a connection, and what is sent when. No socket, no threads.
 
 The sender thread drives it: it opens a connection (``connected``), feeds replies (``feed``), hands over what was
 called (``collect``), and sends what ``peek`` gives until there is nothing or the socket takes no more.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
 
-from sidelog.calls import Fence, FlushRequest, RunEnd
+from sidelog.admission import Admission
+from sidelog.balance import Balance
+from sidelog.fences import Fences
 from sidelog.heavy_lane import HeavyLane
 from sidelog.left_spool import LeftSpool
 from sidelog.light_lane import LightLane
@@ -20,14 +22,15 @@ from sidelog.outbox import Outbox
 from sidelog.picture_lane import PictureLane
 from sidelog.runs import RunHandle
 from sidelog.spool import Spool
-from sidelog.statistics import DAMAGED, LATE, NOT_IN_TIME, NOT_TAKEN, WITH_DAEMON, Statistics, Totals
+from sidelog.statistics import Statistics, Totals
+from sidelog.turns import Turns
 from sidelog.view import Viewer
 from sidelog_shared import replies, requests
 from sidelog_shared.errors import ProtocolError, SidelogError, VersionMismatch, WriterError
 from sidelog_shared.frames import unpack
 from sidelog_shared.limits import MIB
 from sidelog_shared.missing import PRESSURE, Missing, listed
-from sidelog_shared.records import Buffer, End, Lane, Refusal, Worker
+from sidelog_shared.records import Buffer, Lane, Refusal, Worker
 
 
 class Phase(Enum):
@@ -58,9 +61,6 @@ A daemon that is well writes within a second.
 """
 SPILL_BYTES = 16 * MIB
 """So much at once: a disk may be slow, and callers that open runs wait meanwhile."""
-ASK_AGAIN_S = 1.0
-"""How often a refused run is asked for again."""
-_OTHER = {Lane.HEAVY: Lane.PICTURE, Lane.PICTURE: Lane.HEAVY}
 _CONNECTED = (Phase.OPENING, Phase.LIVE, Phase.DRAINING, Phase.LEAVING)
 
 
@@ -91,30 +91,23 @@ class Delivery:
         self.failure: SidelogError | None = None
         self.last_trouble = ""
         self._totals = Totals()
-        self._spool = spool
         self._light = LightLane(outbox, spool, say)
         self._heavy = HeavyLane(outbox, spool, say)
         self._pictures = PictureLane(outbox, self._totals, say)
-        self._runs: dict[int, RunHandle] = {}
-        self._unanswered: set[int] = set()
-        self._refused_until: dict[int, float] = {}
+        self._admission = Admission(self._light, self._heavy, spool, say)
+        self._fences = Fences(self._light, self._heavy, self._pictures)
+        self._balance = Balance(outbox, self._light, self._heavy, self._pictures, self._totals)
         self._instance = ""
         self._heard_troubles = 0
-        # What is to be sent, in order: protocol and light lane first, then in turn, message by message, the heavy
-        # record and the picture that have begun.
+        # What is to be sent, in order: protocol and light lane first, then in turn heavy records and pictures.
         self._urgent: deque[list[Buffer]] = deque()
-        self._begun: dict[Lane, deque[list[Buffer]]] = {Lane.HEAVY: deque(), Lane.PICTURE: deque()}
-        self._turn = Lane.PICTURE
-        self._flushes: list[FlushRequest] = []
-        self._ends: list[RunEnd] = []
-        self._viewer = Viewer(outbox, self._light, self._heavy, self._pictures, spool, self._lost)
+        self._turns = Turns(self._heavy, self._pictures)
+        self._viewer = Viewer(outbox, self._light, self._heavy, self._pictures, spool, self._balance.lost)
 
     # Runs
 
     def add_run(self, run: RunHandle) -> None:
-        self._runs[run.id] = run
-        if self._spool is not None:
-            self._spool.declare(run)
+        self._admission.add(run)
         if self.phase in (Phase.LIVE, Phase.OPENING):
             self._open(run)
 
@@ -122,12 +115,8 @@ class Delivery:
         """Let the daemon let go of the runs that ended and whose records have all settled."""
         if self.phase is not Phase.LIVE:
             return
-        for end in [end for end in self._ends if self._may_close(end)]:
-            self._ends.remove(end)
-            del self._runs[end.run.id]
-            self._refused_until.pop(end.run.id, None)
-            if self._spool is not None:
-                self._spool.forget(end.run)
+        for end in self._fences.take_ends():
+            self._admission.remove(end.run)
             if not end.run.refused:
                 self._urgent.append(requests.CloseRun(end.run.id, self._missing_in({end.run.id})).frames(self.epoch))
 
@@ -139,8 +128,7 @@ class Delivery:
         return listed(counts)
 
     def _open(self, run: RunHandle) -> None:
-        if not run.is_hopeless:
-            self._unanswered.add(run.id)
+        if self._admission.await_answer(run):
             self._ask_for(run)
 
     def _ask_for(self, run: RunHandle) -> None:
@@ -150,10 +138,8 @@ class Delivery:
         """Ask for the runs that were refused a while ago: another daemon may have let go, a folder may be writable."""
         if self.phase is not Phase.LIVE:
             return
-        for run_id, until in self._refused_until.items():
-            if now >= until:
-                self._refused_until[run_id] = now + ASK_AGAIN_S
-                self._ask_for(self._runs[run_id])
+        for run in self._admission.due(now):
+            self._ask_for(run)
 
     def problem_of(self, runs: Iterable[RunHandle]) -> SidelogError | None:
         """Why records of these runs are not written, if they are not."""
@@ -164,8 +150,7 @@ class Delivery:
     def restore(self, left: LeftSpool) -> None:
         """Go on in the name of a process that left records in its spool. Before the first connection."""
         self.epoch = int(time.time())  # above every one that it had
-        for run in left.runs:
-            self._runs[run.id] = run
+        self._admission.restore(left)
         self._light.restore(left.entries[Lane.LIGHT])
         self._heavy.restore(left.entries[Lane.HEAVY])
         self._outbox.go_on_from(self._heavy.last)
@@ -178,8 +163,8 @@ class Delivery:
         self.phase = Phase.GREETING
         self._viewer.forget()
         self._urgent.clear()
-        self._give_up_begun()
-        self._unanswered.clear()
+        self._turns.give_up()
+        self._admission.forget_questions()
         self._light.rewind()
         self._heavy.rewind()
         self.say_hello()
@@ -213,7 +198,7 @@ class Delivery:
     def leave(self) -> None:
         """Say goodbye; GOODBYE answers it once every run is closed."""
         self.phase = Phase.LEAVING
-        self._urgent.append(requests.Bye(self._missing_in(set(self._runs))).frames(self.epoch))
+        self._urgent.append(requests.Bye(self._missing_in(set(self._admission.handles))).frames(self.epoch))
 
     # Replies
 
@@ -246,7 +231,7 @@ class Delivery:
                     self.disconnected()
             case replies.Draining():
                 # FLUSH is the last word of this epoch: the daemon knows then that nothing more is under way.
-                self._give_up_begun()
+                self._turns.give_up()
                 self._urgent.append(requests.Flush().frames(self.epoch))
                 self.phase = Phase.DRAINING
             case replies.Goodbye():
@@ -267,20 +252,12 @@ class Delivery:
             self._pictures.doubt()
         self._instance = welcome.instance
         self.phase = Phase.OPENING
-        for run in self._runs.values():
+        for run in self._admission.handles.values():
             self._open(run)
         self._enter_live()
 
     def _opened(self, opened: replies.Opened) -> None:
-        run = self._runs.get(opened.run)
-        if run is not None and run.refused:
-            self._say(f"{run.path} is written again, with what was kept for it meanwhile")
-            run.refused = ""
-            self._refused_until.pop(run.id, None)
-            self._light.let_go(run.id)
-            self._heavy.let_go(run.id)
-        if opened.run in self._unanswered:
-            self._unanswered.discard(opened.run)
+        if self._admission.open(opened.run):
             self._pictures.resolve(opened.run, opened.marks)
             self._enter_live()
 
@@ -289,27 +266,8 @@ class Delivery:
             self._fail(VersionMismatch(refused.text))
         elif refused.code is Refusal.DRAINING:
             self.disconnected()
-        elif refused.run in self._unanswered or refused.run in self._refused_until:
-            run = self._runs.get(refused.run)
-            if run is not None:
-                self._put_off(run, refused)
-            self._unanswered.discard(refused.run)
+        elif self._admission.refuse(refused):
             self._enter_live()
-
-    def _put_off(self, run: RunHandle, refused: replies.Refused) -> None:
-        """A run is refused: what is logged into it is kept until it is not, where that may be."""
-        before, run.refused = run.refused, refused.text
-        if refused.code is Refusal.RUN_NAME:
-            run.is_hopeless = True
-            self._say(f"nothing of this run is written: {refused.text}")
-            return
-        if not before:
-            self._light.hold(run.id)
-            self._heavy.hold(run.id)
-        self._refused_until.setdefault(run.id, 0.0)
-        if refused.text != before:
-            there = f"; SIDELOG_ENDPOINT={refused.endpoint} logs there" if refused.endpoint else ""
-            self._say(f"nothing of this run is written for now, it is kept and tried again: {refused.text}{there}")
 
     def _fail(self, failure: SidelogError) -> None:
         self.failure = failure
@@ -317,7 +275,7 @@ class Delivery:
         self.fail_flushes(failure)
 
     def _enter_live(self) -> None:
-        if self.phase is Phase.OPENING and not self._unanswered:
+        if self.phase is Phase.OPENING and not self._admission.is_awaited:
             self._pictures.lose_unresolved()
             self.phase = Phase.LIVE
 
@@ -338,7 +296,7 @@ class Delivery:
     def collect(self, now: float) -> None:
         """Take what was called out of the outbox, as far as memory allows."""
         while (fence := self._light.collect(now)) is not None:
-            self._keep(fence)
+            self._fences.keep(fence)
         self._heavy.collect(now)
         self._pass_fences()
 
@@ -354,19 +312,18 @@ class Delivery:
         if self._urgent:
             return self._urgent[0]
         # Records wait while a run is being opened, which is short, so that each run's stay in order.
-        if self.phase is not Phase.LIVE or self._unanswered:
+        if self.phase is not Phase.LIVE or self._admission.is_awaited:
             return None
-        self._urgent.extend(self._light.next_messages(self.epoch) or self._flush_message())
+        self._urgent.extend(self._light.next_messages(self.epoch))
+        if not self._urgent and self._fences.ask():
+            self._urgent.append(requests.Flush().frames(self.epoch))
         if self._urgent:
             return self._urgent[0]
-        for lane in (self._turn, _OTHER[self._turn]):
-            messages = self._begun[lane]
-            if not messages:
-                messages.extend(self._begin(lane))
-            if messages:
-                self._turn = lane
-                return messages[0]
-        self._urgent.extend(self._second_flush_message())
+        message = self._turns.peek(self._admission.handles, self.epoch)
+        if message is not None:
+            return message
+        if self._fences.ask_again():
+            self._urgent.append(requests.Flush().frames(self.epoch))
         return self._urgent[0] if self._urgent else None
 
     def sent(self) -> None:
@@ -374,74 +331,18 @@ class Delivery:
         if self._urgent:
             self._urgent.popleft()
         else:
-            self._begun[self._turn].popleft()
-            self._turn = _OTHER[self._turn]
-
-    def _begin(self, lane: Lane) -> list[list[Buffer]]:
-        if lane is Lane.HEAVY:
-            return self._heavy.next_messages(self.epoch)
-        return self._pictures.next_messages(self._runs, self.epoch)
-
-    def _give_up_begun(self) -> None:
-        """The rest of what has begun is not sent in this epoch."""
-        for messages in self._begun.values():
-            messages.clear()
-
-    def _flush_message(self) -> list[list[Buffer]]:
-        """The light lane is sent: ask the daemon, once per request, not to wait for more before it writes."""
-        unasked = [request for request in self._flushes if not request.asked]
-        for request in unasked:
-            request.asked = True
-        return [requests.Flush().frames(self.epoch)] if unasked else []
-
-    def _second_flush_message(self) -> list[list[Buffer]]:
-        """Everything is sent: of those who wait for it, ask that what is rendered is written at once too."""
-        unasked = [request for request in self._flushes if request.everything and not request.asked_again]
-        for request in unasked:
-            request.asked_again = True
-        return [requests.Flush().frames(self.epoch)] if unasked else []
+            self._turns.sent()
 
     # Who waits
 
-    def _keep(self, fence: Fence) -> None:
-        match fence:
-            case FlushRequest():
-                self._flushes.append(fence)
-            case RunEnd():
-                self._ends.append(fence)
-
     def _pass_fences(self) -> None:
         """Do what was to be done once something is settled."""
-        for request in [one for one in self._flushes if self._is_answered(one)]:
-            self._flushes.remove(request)
-            request.done.set()
+        self._fences.answer()
         self._close_runs()
-
-    def _is_answered(self, request: FlushRequest) -> bool:
-        """Whether all that somebody waits for has settled. What is kept for a refused run is not waited for."""
-        if not self._light.is_settled(request.light_target, request.runs, held_too=False):
-            return False
-        if not request.everything:
-            return True
-        heavy_is = self._heavy.is_settled(request.heavy_target, request.runs, held_too=False)
-        return heavy_is and self._pictures_are_settled(request, request.runs)
-
-    def _may_close(self, end: RunEnd) -> bool:
-        """Whether everything that was logged into a run has settled."""
-        run = frozenset([end.run.id])
-        light_is = self._light.is_settled(end.light_target, run, held_too=True)
-        heavy_is = self._heavy.is_settled(end.heavy_target, run, held_too=True)
-        return light_is and heavy_is and self._pictures_are_settled(end, run)
-
-    def _pictures_are_settled(self, fence: Fence, runs: frozenset[int] | None) -> bool:
-        unsettled = self._pictures.first_unsettled_ordinal(runs)
-        return unsettled is None or unsettled > fence.picture_target
 
     def fail_flushes(self, error: SidelogError) -> None:
         """Answer those who wait: it cannot be done."""
-        for request in self._flushes:
-            request.fail(error)
-        self._flushes.clear()
+        self._fences.fail(error)
 
     def abandon(self, error: SidelogError) -> None:
         """The connection ends: what is left goes into the spool or is lost, its memory is free, who waits is told."""
@@ -455,7 +356,7 @@ class Delivery:
             if not (any(spilled) and self._outbox.has_records):
                 break
         for fence in self._light.abandon():
-            self._keep(fence)
+            self._fences.keep(fence)
         self._heavy.abandon()
         self._pictures.abandon()
         self.fail_flushes(error)
@@ -465,8 +366,7 @@ class Delivery:
     @property
     def pending(self) -> int:
         """Records that were called and have not settled."""
-        waiting = self._outbox.light_count + self._outbox.heavy_count + self._outbox.picture_count
-        return waiting + self._light.pending + self._heavy.pending + self._pictures.under_way
+        return self._balance.pending
 
     @property
     def busy(self) -> bool:
@@ -482,32 +382,12 @@ class Delivery:
     @property
     def awaited(self) -> bool:
         """Whether a caller waits for something to settle."""
-        return bool(self._flushes)
+        return self._fences.awaited
 
     @property
     def drops(self) -> bool:
         """Whether any picture was dropped so far."""
-        return bool(self._totals[End.DROPPED] or self._outbox.dropped)
-
-    def _lost(self) -> Counter[str]:
-        lost = self._pictures.lost.copy()
-        lost[NOT_IN_TIME] += self._light.lost + self._heavy.lost
-        lost[DAMAGED] += self._light.damaged + self._heavy.damaged
-        lost[NOT_TAKEN] += self._outbox.refused
-        lost[LATE] += self._outbox.late
-        lost[WITH_DAEMON] += self._totals[End.LOST]
-        return +lost
+        return self._balance.drops
 
     def statistics(self) -> Statistics:
-        dropped_here = self._outbox.drops()
-        lost = self._lost()
-        return Statistics(
-            written=self._totals[End.WRITTEN],
-            rejected=self._totals[End.REJECTED],
-            dropped=self._totals[End.DROPPED] + sum(dropped_here.values()),
-            lost=sum(lost.values()),
-            pending=self.pending,
-            spooled=self._light.left_in_spool + self._heavy.left_in_spool,
-            dropped_tags=dict(self._totals.dropped_tags + dropped_here),
-            lost_causes=dict(lost),
-        )
+        return self._balance.statistics()

@@ -8,10 +8,12 @@ import sys
 from enum import IntEnum
 from pathlib import Path
 
-from sidelog.connection import replay
+from sidelog.connection import FLUSH_TIMEOUT_S, Connection
 from sidelog.left_spool import LeftSpool, left_spools, open_left_spool
 from sidelog.settings import Settings, spool_folders
+from sidelog.statistics import Statistics
 from sidelog_shared.errors import ConfigError, SidelogError, TransportError
+from sidelog_shared.rendezvous import Rendezvous
 
 
 class Exit(IntEnum):
@@ -79,7 +81,7 @@ def _replay(path: Path, settings: Settings, timeout_s: float) -> Exit:
         return Exit.NOT_WRITTEN
     _announce(path, left)
     try:
-        statistics = replay(settings, left, timeout_s)
+        statistics = _write(settings, left, timeout_s)
     except SidelogError as error:
         say(f"{path} is kept: {error}")
         return Exit.NOT_WRITTEN
@@ -106,3 +108,34 @@ def _announce(path: Path, left: LeftSpool) -> None:
     print(f"{path}: {left.count:,} records of {left.worker.label}, for {runs or 'no run'}", flush=True)
     if left.torn_bytes:
         print(f"{path}: the last {left.torn_bytes:,} bytes are half a message: its process was killed, or the file cut")
+
+
+def _write(settings: Settings, left: LeftSpool, timeout_s: float) -> Statistics:
+    """Have everything written that a process left in its spool, and say goodbye in its name.
+
+    Args:
+        settings: which daemon.
+        left: what it left; let go of at the end.
+        timeout_s: so long may pass without any progress.
+
+    Raises:
+        TransportError, WriterError, ProtocolError: as :meth:`Connection.flush`; what is not written stays in the file.
+    """
+    connection = Connection(settings, None if settings.endpoint else Rendezvous(), left)
+    goodbye_s = 0.0
+    try:
+        while True:
+            pending = connection.statistics().pending
+            try:
+                connection.flush(left.runs, everything=True, timeout_s=timeout_s, show_progress=True)
+                break
+            except TransportError:
+                if connection.statistics().pending in (0, pending):
+                    raise
+        goodbye_s = FLUSH_TIMEOUT_S
+    finally:
+        connection.stop(goodbye_s)
+    end = connection.statistics()
+    if end.spooled or end.pending:
+        raise TransportError(f"{end.spooled + end.pending:,} records are not known to be in the event files")
+    return end

@@ -20,9 +20,10 @@ from types import FrameType
 
 import zmq
 
+from sidelog_daemon.complaints import counted
 from sidelog_daemon.config import DaemonConfig
 from sidelog_daemon.receiver import Outcomes, Receiver
-from sidelog_daemon.reception import Reception, counted
+from sidelog_daemon.reception import Reception
 from sidelog_daemon.render_queue import RenderQueue
 from sidelog_daemon.renderer import Renderer
 from sidelog_daemon.report import Reporter

@@ -10,9 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from sidelog_daemon.actions import (
     Action,
     Commit,
@@ -21,26 +18,24 @@ from sidelog_daemon.actions import (
     OpenRun,
     Outcome,
     Rejected,
-    Render,
     RunClosed,
     RunOpened,
     RunRefused,
     Send,
     Settled,
-    WriteRecord,
-    WriteScalars,
 )
+from sidelog_daemon.complaints import Complaints, counted
+from sidelog_daemon.intake import Intake
 from sidelog_daemon.report import Reporter
 from sidelog_daemon.roster import Roster
 from sidelog_daemon.session import RunState, Session
 from sidelog_shared import replies, requests
 from sidelog_shared.client_view import most
 from sidelog_shared.errors import MalformedHeader, ProtocolError, VersionMismatch
-from sidelog_shared.frames import Envelope, MessageKind, pack_prefix, unpack
+from sidelog_shared.frames import Envelope, MessageKind, unpack
 from sidelog_shared.limits import Limits
 from sidelog_shared.names import check_run_name
-from sidelog_shared.records import LANES, Buffer, End, Lane, Record, Refusal, Worker
-from sidelog_shared.report import DaemonReport
+from sidelog_shared.records import Buffer, End, Refusal, Worker
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +45,6 @@ HASTE_S = 0.02
 """While a worker waits for pictures that are being rendered, so long one that is finished may wait for the next."""
 DEAD_AFTER_S = 5.0
 """Silence after which a local worker is dead if its process is gone."""
-COMPLAINTS_LOGGED = 20
-"""So many log lines about what one worker sent, or strangers together; the rest is only counted."""
 SILENT_AFTER_S = 120.0
 """Silence after which any worker counts as dead; its records are safe all the same (the markers know them)."""
 
@@ -89,11 +82,14 @@ class Reception:
         self._reporter = reporter or Reporter(instance=instance, logdir=str(logdir), roster=self._roster)
         self._sessions: dict[str, Session] = {}
         self._peers: dict[bytes, Session] = {}
-        self._told: DaemonReport | None = None
-        self._told_frames: list[Buffer] = []
         self._draining = False
-        self.faults: Counter[str] = Counter()
-        self._complaints = 0
+        self._complaints = Complaints(self._roster)
+        self._intake = Intake(limits, self._complaints)
+
+    @property
+    def faults(self) -> Counter[str]:
+        """Messages that were not taken, by why."""
+        return self._complaints.faults
 
     @property
     def workers(self) -> list[Worker]:
@@ -117,10 +113,10 @@ class Reception:
             envelope = unpack(frames, max_bytes=self._limits.session_budget_bytes)
         except VersionMismatch as error:
             self.faults[error.code] += 1
-            self._complain(None, f"refused a client: {error}")
+            self._complaints.complain(None, f"refused a client: {error}")
             return [Send(peer, replies.Refused(Refusal.VERSION, f"this daemon: {error}").frames(0))]
         except ProtocolError as error:
-            self._fault(self._peers.get(peer), error)
+            self._complaints.fault(self._peers.get(peer), error)
             return []
         session = self._peers.get(peer)
         if envelope.kind not in (MessageKind.HELLO, MessageKind.INQUIRE):
@@ -133,7 +129,7 @@ class Reception:
         try:
             request = requests.read_request(envelope, max_record_bytes=self._limits.max_record_bytes)
         except ProtocolError as error:
-            self._fault(session, error)
+            self._complaints.fault(session, error)
             return [] if session is None else self._reject_unreadable(session, envelope, error)
         if session is not None:
             session.heard_at = now
@@ -151,11 +147,11 @@ class Reception:
                 session.hear_missing(request.missing)
                 return self._close_run(session, request.run)
             case requests.Scalars():
-                return self._scalars(session, request)
+                return self._intake.scalars(session, request)
             case requests.RecordMessage():
-                return self._record(session, request.record)
+                return self._intake.record(session, request.record)
             case requests.Part():
-                return self._part(session, request)
+                return self._intake.part(session, request)
             case requests.Flush():
                 session.awaiting_state, session.hastened_at = True, now
                 if self._draining:
@@ -175,10 +171,8 @@ class Reception:
 
     def _tell(self, peer: bytes, epoch: int, now: float) -> Send:
         """How things stand, for whoever asks."""
-        report = self._reporter.report(self._sessions.values(), self.faults, draining=self._draining, now=now)
-        if report is not self._told:
-            self._told, (_, *self._told_frames) = report, replies.Report(report).frames(epoch)
-        return Send(peer, [pack_prefix(MessageKind.REPORT, epoch), *self._told_frames])
+        sessions = self._sessions.values()
+        return Send(peer, self._reporter.answer(sessions, self.faults, draining=self._draining, now=now, epoch=epoch))
 
     def _hello(self, peer: bytes, hello: requests.Hello, epoch: int, now: float) -> list[Action]:
         if self._draining:
@@ -231,56 +225,6 @@ class Reception:
             return []
         return [session.close_of(run, forget=False)]
 
-    def _scalars(self, session: Session, request: requests.Scalars) -> list[Action]:
-        columns = request.columns
-        first, last = columns.first_seq, columns.last_seq
-        try:
-            fresh = session.take(Lane.LIGHT, first, last, columns.spans())
-        except MalformedHeader as error:
-            self._fault(session, error)
-            session.reject(Lane.LIGHT, session.lanes[Lane.LIGHT].received.missing(first, last), str(error))
-            return []
-        if not fresh:
-            return []
-        closed = [one.run for one in columns.series if session.runs.get(one.run) is not RunState.OPEN]
-        if closed:
-            is_closed = np.array([one.run in closed for one in columns.series])[columns.index]
-            why = f"scalars name run {closed[0]}, which is not open"
-            session.reject(Lane.LIGHT, _where(is_closed, fresh, first), why)
-            fresh = _where(~is_closed, fresh, first)
-            if not fresh:
-                return []
-        rows = tuple((low - first, high - first) for low, high in fresh)
-        return [WriteScalars(session.worker.id, columns, rows)]
-
-    def _record(self, session: Session, record: Record) -> list[Action]:
-        if record.seq in session.lanes[record.lane].received:
-            session.changed = True  # it was sent again: its client has not heard what became of it
-            return []
-        try:
-            if record.lane not in LANES[record.kind]:
-                expected = " or ".join(sorted(repr(lane.value) for lane in LANES[record.kind]))
-                raise MalformedHeader(
-                    f"RECORD.lane is {record.lane.value!r}, expected {expected} for kind {record.kind.name}"
-                )
-            if session.runs.get(record.run) is not RunState.OPEN:
-                raise MalformedHeader(f"RECORD.run is {record.run}, which is not open")
-            taken = session.take_record(record, self._limits.session_budget_bytes)
-        except ProtocolError as error:
-            self._fault(session, error, record)
-            session.reject(record.lane, [(record.seq, record.seq)], f"{record.tag}: {error}")
-            return []
-        return [] if taken is None else [_dispatch(session, taken)]
-
-    def _part(self, session: Session, part: requests.Part) -> list[Action]:
-        try:
-            whole = session.take_part(part)
-        except MalformedHeader as error:
-            self._fault(session, error)
-            session.reject(part.lane, [(part.seq, part.seq)], str(error))
-            return []
-        return [] if whole is None else [_dispatch(session, whole)]
-
     def _reject_unreadable(self, session: Session, envelope: Envelope, error: ProtocolError) -> list[Action]:
         """Answer what cannot be read, as far as it can be told what it was: nobody waits for it for ever."""
         try:
@@ -298,31 +242,6 @@ class Reception:
         if self._peers.get(session.peer) is session:
             del self._peers[session.peer]
 
-    def _fault(self, session: Session | None, error: ProtocolError, record: Record | None = None) -> None:
-        self.faults[error.code] += 1
-        if session is not None:
-            session.faults[error.code] += 1
-            if record is None:
-                self._complain(session, str(error))
-            else:
-                self._complain(session, f"{record.place}: {error}", record.run)
-        else:
-            self._complain(None, f"message from nobody we know: {error}")
-
-    def _complain(self, session: Session | None, text: str, run: int | None = None) -> None:
-        """Log what was wrong with a message, as long as its sender does not flood the log."""
-        if session is None:
-            self._complaints += 1
-            who, count = "strangers", self._complaints
-        else:
-            session.complaints += 1
-            who, count = session.worker.label, session.complaints
-        if count <= COMPLAINTS_LOGGED:
-            place = who if session is None or run is None else self._roster.place(session.worker.id, run)
-            log.warning("%s: %s", place, text)
-        if count == COMPLAINTS_LOGGED:
-            log.warning("%s: more of this is counted, and not logged", who)
-
     # Outcomes from the other threads
 
     def apply(self, outcome: Outcome) -> list[Action]:
@@ -338,7 +257,7 @@ class Reception:
             case Rejected():
                 record = outcome.record
                 text = f"{record.kind.name.lower()} {record.place}: {outcome.why}"
-                self._complain(session, text, record.run)
+                self._complaints.complain(session, text, record.run)
                 session.reject(record.lane, [(record.seq, record.seq)], text)
             case Noted():
                 if not outcome.logged:
@@ -371,7 +290,7 @@ class Reception:
     def _refuse_run(self, session: Session, run: int, code: Refusal, text: str, endpoint: str = "") -> Send:
         if session.refusals.get(run) != text:  # it is asked for again every second
             session.refusals[run] = text
-            self._complain(session, text)
+            self._complaints.complain(session, text)
         return Send(session.peer, replies.Refused(code, text, run, endpoint).frames(session.epoch))
 
     def _try_leave(self, session: Session) -> list[Action]:
@@ -465,22 +384,6 @@ class Reception:
         ]
 
 
-def _dispatch(session: Session, record: Record) -> WriteRecord | Render:
-    if record.lane is Lane.LIGHT:
-        return WriteRecord(session.worker.id, record)
-    return Render(session.worker.id, record)
-
-
-def _where(rows: npt.NDArray[np.bool_], ranges: Sequence[tuple[int, int]], first_seq: int) -> list[tuple[int, int]]:
-    """The parts of ``ranges`` (sequence numbers) in which ``rows`` (a mask from ``first_seq`` on) is true."""
-    kept = []
-    for low, high in ranges:
-        mask = rows[low - first_seq : high - first_seq + 1].astype(np.int8)
-        edges = np.flatnonzero(np.diff(mask, prepend=0, append=0))
-        kept += [(low + int(start), low + int(stop) - 1) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
-    return kept
-
-
 def _ends(session: Session) -> str:
     totals: Counter[End] = Counter()
     for state in session.lanes.values():
@@ -489,8 +392,3 @@ def _ends(session: Session) -> str:
     if not session.dropped_tags:
         return ends
     return f"{ends}; dropped of {counted(Counter(most(session.dropped_tags, 8)))}"
-
-
-def counted(faults: Counter[str]) -> str:
-    """Named counts for a log line."""
-    return ", ".join(f"{count:,} {name}" for name, count in faults.items()) or "none"

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from sidelog_daemon.roster import Roster
 from sidelog_daemon.session import RunState, Session
+from sidelog_shared import replies
 from sidelog_shared.client_view import Backlog
-from sidelog_shared.frames import MINOR
-from sidelog_shared.records import End
+from sidelog_shared.frames import MINOR, MessageKind, pack_prefix
+from sidelog_shared.records import Buffer, End
 from sidelog_shared.report import DaemonReport, RunReport, WorkerReport
 
 SILENT_S = 3.0
@@ -78,25 +79,32 @@ class Reporter:
         self._budget_bytes = budget_bytes
         self._run_statuses = run_statuses
         self._rendering = rendering
-        self._made: DaemonReport | None = None
+        self._answer: list[Buffer] | None = None
         self._made_at = 0.0
 
-    def report(self, sessions: Iterable[Session], faults: Counter[str], *, draining: bool, now: float) -> DaemonReport:
-        """How things stand.
+    def answer(
+        self, sessions: Iterable[Session], faults: Counter[str], *, draining: bool, now: float, epoch: int
+    ) -> list[Buffer]:
+        """REPORT, which says how things stand; those who ask at the same time hear the same.
 
         Args:
             sessions: of all workers.
             faults: messages that were not taken, by why.
             draining: whether the daemon was told to stop.
             now: by the same clock as the sessions' times.
+            epoch: of the question.
         """
-        if self._made is not None and now - self._made_at < FRESH_S:
-            return self._made
+        if self._answer is None or now - self._made_at >= FRESH_S:
+            report = self._report(sessions, faults, draining=draining, now=now)
+            self._made_at = now
+            _, *self._answer = replies.Report(report).frames(epoch)
+        return [pack_prefix(MessageKind.REPORT, epoch), *self._answer]
+
+    def _report(self, sessions: Iterable[Session], faults: Counter[str], *, draining: bool, now: float) -> DaemonReport:
         rendering = self._rendering()
         workers = [self._worker(session, rendering, now) for session in sessions]
         runs = [self._run(status, now) for status in self._run_statuses()]
-        self._made_at = now
-        self._made = DaemonReport(
+        return DaemonReport(
             instance=self._instance,
             pid=os.getpid(),
             version=self._version,
@@ -112,7 +120,6 @@ class Reporter:
             runs=runs,
             run_count=len(runs),
         )
-        return self._made
 
     def _worker(self, session: Session, rendering: Mapping[str, Backlog], now: float) -> WorkerReport:
         totals = (session.received_records, session.received_bytes)

@@ -1,8 +1,7 @@
 """The writer thread: the only one that touches event files. Events go into groups, groups to disk, acks back.
 
 A group is written when the thread has been idle for a moment, one second after its first event, when it grows
-large, or when a client asks. What could not be written (disk full) stays and is tried again every second;
-nothing is reported as settled before it stands in a file.
+large, or when a client asks (``commits``); nothing is reported as settled before it stands in a file.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from sidelog_daemon.actions import (
     WriteRecord,
     WriteScalars,
 )
+from sidelog_daemon.commits import Commits
 from sidelog_daemon.heartbeats import Heartbeats
 from sidelog_daemon.held_run import HeldRun
 from sidelog_daemon.kinds import Content, make_content
@@ -43,15 +43,10 @@ from sidelog_daemon.sink import RunDirectory, summaries
 from sidelog_daemon.sink.step_order import StepBack, told
 from sidelog_shared.errors import RunBusy, SidelogError, WriterError
 from sidelog_shared.intervals import IntervalSet
-from sidelog_shared.limits import MIB, STEP_NEXT
+from sidelog_shared.limits import STEP_NEXT
 from sidelog_shared.records import End, Lane, Record, Refusal
 
 log = logging.getLogger(__name__)
-
-IDLE_S = 0.2
-LATEST_S = 1.0
-RETRY_S = 1.0
-GROUP_BYTES = 8 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +91,9 @@ class EventWriter:
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._runs: dict[Path, HeldRun] = {}
         self._handles: dict[tuple[str, int], HeldRun] = {}
+        self._commits = Commits(self._runs, report, self._roster)
         self._thread = threading.Thread(target=self._main, name="sidelog-writer", daemon=True)
         self._heartbeats = Heartbeats()
-        self._unwritten = False
         self.failure: BaseException | None = None
 
     def start(self) -> None:
@@ -115,7 +110,7 @@ class EventWriter:
         """
         self._commands.put(_Stop())
         self._thread.join(deadline_s)
-        return not (self._thread.is_alive() or self._unwritten or self.failure is not None)
+        return not (self._thread.is_alive() or self._commits.unwritten or self.failure is not None)
 
     def statuses(self) -> list[RunStatus]:
         """Every open run directory. May be called by any thread: each field is read in one operation."""
@@ -146,19 +141,15 @@ class EventWriter:
                     self._execute(command)
                 now = time.monotonic()
                 self._heartbeats.beat((run.directory for run in self._runs.values()), now)
-                self._commit_due(now)
+                self._commits.commit_due(now)
             while self._runs:
-                self._close(next(iter(self._runs.values())))
+                self._commits.close(next(iter(self._runs.values())))
         except BaseException as error:
             self.failure = error
             log.exception("the writer thread failed")
 
     def _wait_s(self, now: float) -> float | None:
-        due = [
-            max(run.retry_at - now, 0.01) if run.failing else min(run.touched + IDLE_S, run.since + LATEST_S) - now
-            for run in self._runs.values()
-            if run.since is not None
-        ]
+        due = self._commits.waits_s(now)
         beat_at = self._heartbeats.due_at
         if beat_at is not None:
             due.append(beat_at - now)
@@ -177,7 +168,7 @@ class EventWriter:
             case WriteRendered():
                 self._append(command.worker, command.record, command.content)
             case Commit():
-                self._commit_all(time.monotonic())
+                self._commits.commit_all(time.monotonic())
 
     def _open(self, command: OpenRun) -> None:
         handle = (command.worker, command.run)
@@ -226,7 +217,7 @@ class EventWriter:
             self._note_missing(run, command)
         run.users.discard((command.worker, command.run))
         run.closers.append(command)
-        self._commit(run, time.monotonic())
+        self._commits.commit(run, time.monotonic())
 
     def _write_scalars(self, command: WriteScalars) -> None:
         columns = command.columns
@@ -340,102 +331,3 @@ class EventWriter:
         run.touched = time.monotonic()
         if run.since is None:
             run.since = run.touched
-
-    # Commits
-
-    def _commit_due(self, now: float) -> None:
-        for run in list(self._runs.values()):
-            run.pending_bytes = run.directory.pending_bytes
-            late = run.since is not None and (now - run.since >= LATEST_S or now - run.touched >= IDLE_S)
-            if (late or run.pending_bytes >= GROUP_BYTES) and not (run.failing and now < run.retry_at):
-                self._commit(run, now)
-
-    def _commit_all(self, now: float) -> None:
-        for run in list(self._runs.values()):
-            if run.since is not None and not (run.failing and now < run.retry_at):
-                self._commit(run, now)
-
-    def _commit(self, run: HeldRun, now: float) -> None:
-        for closer in run.closers:
-            if closer.forget:
-                run.directory.forget(closer.worker)
-        try:
-            run.directory.commit()
-        except WriterError as error:
-            run.error = str(error)
-            if not run.failing:
-                run.failing_since = now
-                text = f"{run.path} cannot be written, kept and tried again every second: {error}"
-                log.error("%s: %s", self._roster.labels(run.workers), text)
-                for worker in sorted(run.workers):
-                    self._report(Noted(worker, text, logged=True))
-            run.failing = True
-            run.retry_at = now + RETRY_S
-            run.since = run.since if run.since is not None else now
-            return
-        if run.failing:
-            log.warning("%s: %s can be written again; nothing was lost", self._roster.labels(run.workers), run.path)
-            run.failing = False
-            run.failing_since, run.error = None, ""
-        self._tell_of_removal(run)
-        run.since = None
-        run.pending_bytes = 0
-        for (worker, lane), held in run.unsettled.items():
-            run.written[worker] += len(held)
-            run.written_in_all += len(held)
-            self._report(Settled(worker, lane, tuple(held.ranges())))
-        run.unsettled.clear()
-        if run.closers:
-            self._finish(run)
-
-    def _tell_of_removal(self, run: HeldRun) -> None:
-        """Say once that a folder was removed and made again, whichever of the runs in it is the first to find out."""
-        if not run.directory.removal_found:
-            return
-        if run.told_of_removal:
-            run.directory.removal_found = run.told_of_removal = False
-            return
-        found = [one for one in self._runs.values() if one.directory.removal_found or one.directory.is_removed]
-        above = [one for one in found if one.path in (run.path, *run.path.parents)]
-        top = min(above, key=lambda one: len(one.path.parts))
-        gone = [one for one in found if top.path in (one.path, *one.path.parents)]
-        for one in gone:
-            one.told_of_removal = not one.directory.removal_found  # it has yet to find out
-            one.directory.removal_found = False
-        text = (
-            f"{top.path} or its event file was removed or moved while it was written: it is made again, with what is "
-            f"logged from now on; what stood in it is gone from there"
-        )
-        concerned = set().union(*(one.workers for one in gone))
-        log.warning("%s: %s", self._roster.labels(concerned), text)
-        for worker in sorted(concerned):
-            self._report(Noted(worker, text, logged=True))
-
-    def _finish(self, run: HeldRun) -> None:
-        """Everything of those who leave is on disk: close the directory after the last of them."""
-        closers, run.closers = run.closers, []
-        if not run.in_use:
-            self._close(run)
-        for closer in closers:
-            still_here = any(worker == closer.worker for worker, _ in run.users)
-            written = run.written[closer.worker] if still_here else run.written.pop(closer.worker, 0)
-            self._report(RunClosed(closer.worker, closer.run, written))
-
-    def _close(self, run: HeldRun) -> None:
-        """Let go of a directory. Its last group is on disk, or could not be written until the very end."""
-        try:
-            run.directory.close()
-        except WriterError as error:
-            log.error(
-                "%s, %s: what was not settled is not written: %s", self._roster.labels(run.workers), run.path, error
-            )
-            run.directory.abandon()
-            self._unwritten = True
-        else:
-            self._tell_of_removal(run)
-        del self._runs[run.path]
-        notes = run.notes
-        if notes is not None:
-            notes.notes_of.discard(run)
-            if not notes.in_use and not notes.closers and notes.path in self._runs:
-                self._close(notes)

@@ -16,8 +16,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from sidelog.arguments import absolute_folder, check_writable, optional_step, run_folder, wall_time_or_now
-from sidelog.connection import FLUSH_TIMEOUT_S, connect, disconnect
+from sidelog.connection import FLUSH_TIMEOUT_S
 from sidelog.policies import Policies
+from sidelog.process import connect, disconnect
 from sidelog.recorder import Recorder
 from sidelog.scalar_history import ScalarHistory
 from sidelog.settings import Settings

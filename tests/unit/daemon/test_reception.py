@@ -22,7 +22,8 @@ from sidelog_daemon.actions import (
     Send,
     WriteRecord,
 )
-from sidelog_daemon.reception import COMPLAINTS_LOGGED, DEAD_AFTER_S, SILENT_AFTER_S, Reception
+from sidelog_daemon.complaints import COMPLAINTS_LOGGED
+from sidelog_daemon.reception import DEAD_AFTER_S, SILENT_AFTER_S, Reception
 from sidelog_shared import replies, requests
 from sidelog_shared.client_view import ClientView
 from sidelog_shared.frames import MINOR, MessageKind, pack, unpack

@@ -16,7 +16,7 @@ from receptions import picture, scalars, text
 
 from event_files import read_run
 from processes import wait_until
-from sidelog_daemon import writer as writer_module
+from sidelog_daemon import commits
 from sidelog_daemon.actions import (
     CloseRun,
     Commit,
@@ -36,6 +36,7 @@ from sidelog_daemon.roster import Roster
 from sidelog_daemon.sink import RunDirectory
 from sidelog_daemon.sink.summaries import scalar_event
 from sidelog_daemon.writer import EventWriter, WriteRendered
+from sidelog_shared.errors import RunBusy
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.records import End, Lane, Refusal, RunMarks, ScalarColumns, Series, Worker
 
@@ -100,7 +101,7 @@ class FullDisk:
             return open_directory(path, **options, **here)  # type: ignore[arg-type]
 
         monkeypatch.setattr(RunDirectory, "open", opened)
-        monkeypatch.setattr(writer_module, "RETRY_S", 0.05)
+        monkeypatch.setattr(commits, "RETRY_S", 0.05)
 
     def __call__(self, fd: int, data: memoryview) -> int:
         if self.full:
@@ -437,7 +438,7 @@ class TestRemoved:
     def test_a_folder_that_cannot_be_made_again_is_tried_again_while_others_go_on(
         self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(writer_module, "RETRY_S", 0.05)
+        monkeypatch.setattr(commits, "RETRY_S", 0.05)
         writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
         writer.submit(OpenRun(W, 2, str(tmp_path / "b")))
         write(writer, 1, 1)
@@ -508,7 +509,7 @@ class TestLeaving:
             writer.submit(OpenRun(W, run, str(tmp_path / "a")))
         writer.submit(CloseRun(W, 1, forget=False))
         wait_until(lambda: outcomes.of(RunClosed))
-        with pytest.raises(writer_module.RunBusy):
+        with pytest.raises(RunBusy):
             RunDirectory.open(tmp_path / "a", owner_note=b"")
         writer.submit(CloseRun(W, 2, forget=False))
         wait_until(lambda: len(outcomes.of(RunClosed)) == 2)

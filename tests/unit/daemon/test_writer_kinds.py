@@ -17,6 +17,7 @@ from receptions import picture, text
 
 from event_files import read_run
 from processes import wait_until
+from sidelog_daemon import commits
 from sidelog_daemon import writer as writer_module
 from sidelog_daemon.actions import Commit, OpenRun, Outcome, Rejected, Settled, WriteRecord, WriteScalars
 from sidelog_daemon.kinds import make_content
@@ -240,7 +241,7 @@ class FullDisk:
         monkeypatch.setattr(
             RunDirectory, "open", lambda path, **options: open_directory(path, **options, write=self.write)
         )
-        monkeypatch.setattr(writer_module, "RETRY_S", 0.05)
+        monkeypatch.setattr(commits, "RETRY_S", 0.05)
 
     def write(self, fd: int, data: memoryview) -> int:
         if self.full:

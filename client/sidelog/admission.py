@@ -1,0 +1,116 @@
+"""Which runs of a worker the daemon has opened, which it refuses for now, and for which its answer is awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sidelog.heavy_lane import HeavyLane
+from sidelog.left_spool import LeftSpool
+from sidelog.light_lane import LightLane
+from sidelog.runs import RunHandle
+from sidelog.spool import Spool
+from sidelog_shared import replies
+from sidelog_shared.records import Refusal
+
+ASK_AGAIN_S = 1.0
+"""How often a refused run is asked for again."""
+
+
+class Admission:
+    """The runs of one worker. Used by whoever drives :class:`sidelog.delivery.Delivery`.
+
+    Args:
+        light: the lanes; they hold what is logged into a run that is refused.
+        heavy: likewise.
+        spool: where it stands which runs there are.
+        say: tells the user something (once per text).
+
+    Attributes:
+        handles: the runs that are not closed, by their ids.
+    """
+
+    def __init__(self, light: LightLane, heavy: HeavyLane, spool: Spool | None, say: Callable[[str], None]) -> None:
+        self._light = light
+        self._heavy = heavy
+        self._spool = spool
+        self._say = say
+        self.handles: dict[int, RunHandle] = {}
+        self._unanswered: set[int] = set()
+        self._refused_until: dict[int, float] = {}
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a run is being opened."""
+        return bool(self._unanswered)
+
+    def add(self, run: RunHandle) -> None:
+        self.handles[run.id] = run
+        if self._spool is not None:
+            self._spool.declare(run)
+
+    def remove(self, run: RunHandle) -> None:
+        """A run has ended, and its records have all settled."""
+        del self.handles[run.id]
+        self._refused_until.pop(run.id, None)
+        if self._spool is not None:
+            self._spool.forget(run)
+
+    def restore(self, left: LeftSpool) -> None:
+        """Take the runs of a process that left records in its spool; they stand there already."""
+        for run in left.runs:
+            self.handles[run.id] = run
+
+    def forget_questions(self) -> None:
+        """A new connection: nothing has been asked on it."""
+        self._unanswered.clear()
+
+    def await_answer(self, run: RunHandle) -> bool:
+        """Await the daemon's answer for a run; returns whether it is worth asking for."""
+        if run.is_hopeless:
+            return False
+        self._unanswered.add(run.id)
+        return True
+
+    def due(self, now: float) -> list[RunHandle]:
+        """The runs that were refused a while ago: another daemon may have let go, a folder may be writable."""
+        due = [run for run, until in self._refused_until.items() if now >= until]
+        self._refused_until.update(dict.fromkeys(due, now + ASK_AGAIN_S))
+        return [self.handles[run] for run in due]
+
+    def open(self, run_id: int) -> bool:
+        """The daemon has opened a run; returns whether the records of others waited for its answer."""
+        run = self.handles.get(run_id)
+        if run is not None and run.refused:
+            self._say(f"{run.path} is written again, with what was kept for it meanwhile")
+            run.refused = ""
+            self._refused_until.pop(run.id, None)
+            self._light.let_go(run.id)
+            self._heavy.let_go(run.id)
+        awaited = run_id in self._unanswered
+        self._unanswered.discard(run_id)
+        return awaited
+
+    def refuse(self, refused: replies.Refused) -> bool:
+        """The daemon refuses a run; returns whether it was asked for."""
+        if refused.run not in self._unanswered and refused.run not in self._refused_until:
+            return False
+        run = self.handles.get(refused.run)
+        if run is not None:
+            self._put_off(run, refused)
+        self._unanswered.discard(refused.run)
+        return True
+
+    def _put_off(self, run: RunHandle, refused: replies.Refused) -> None:
+        """A run is refused: what is logged into it is kept until it is not, where that may be."""
+        before, run.refused = run.refused, refused.text
+        if refused.code is Refusal.RUN_NAME:
+            run.is_hopeless = True
+            self._say(f"nothing of this run is written: {refused.text}")
+            return
+        if not before:
+            self._light.hold(run.id)
+            self._heavy.hold(run.id)
+        self._refused_until.setdefault(run.id, 0.0)
+        if refused.text != before:
+            there = f"; SIDELOG_ENDPOINT={refused.endpoint} logs there" if refused.endpoint else ""
+            self._say(f"nothing of this run is written for now, it is kept and tried again: {refused.text}{there}")

@@ -1,0 +1,91 @@
+"""Who waits until what was called has settled: callers of ``flush()``, and runs that are to be closed."""
+
+from __future__ import annotations
+
+from sidelog.calls import Fence, FlushRequest, RunEnd
+from sidelog.heavy_lane import HeavyLane
+from sidelog.light_lane import LightLane
+from sidelog.picture_lane import PictureLane
+from sidelog_shared.errors import SidelogError
+
+
+class Fences:
+    """Fences that were taken out of the outbox and have not been passed.
+
+    Args:
+        light: the lanes, which know what has settled.
+        heavy: likewise.
+        pictures: likewise.
+    """
+
+    def __init__(self, light: LightLane, heavy: HeavyLane, pictures: PictureLane) -> None:
+        self._light = light
+        self._heavy = heavy
+        self._pictures = pictures
+        self._flushes: list[FlushRequest] = []
+        self._ends: list[RunEnd] = []
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a caller waits for something to settle."""
+        return bool(self._flushes)
+
+    def keep(self, fence: Fence) -> None:
+        match fence:
+            case FlushRequest():
+                self._flushes.append(fence)
+            case RunEnd():
+                self._ends.append(fence)
+
+    def answer(self) -> None:
+        """Tell those who wait that all they wait for has settled, where it has."""
+        for request in [one for one in self._flushes if self._is_answered(one)]:
+            self._flushes.remove(request)
+            request.done.set()
+
+    def fail(self, error: SidelogError) -> None:
+        """Answer those who wait: it cannot be done."""
+        for request in self._flushes:
+            request.fail(error)
+        self._flushes.clear()
+
+    def take_ends(self) -> list[RunEnd]:
+        """The runs that ended and whose records have all settled; each is given once."""
+        settled = [end for end in self._ends if self._may_close(end)]
+        for end in settled:
+            self._ends.remove(end)
+        return settled
+
+    def ask(self) -> bool:
+        """The light lane is sent: whether to ask the daemon, once per request, to write without waiting for more."""
+        unasked = [request for request in self._flushes if not request.asked]
+        for request in unasked:
+            request.asked = True
+        return bool(unasked)
+
+    def ask_again(self) -> bool:
+        """Everything is sent: whether to ask, for who waits for it, that what is rendered is written at once too."""
+        unasked = [request for request in self._flushes if request.everything and not request.asked_again]
+        for request in unasked:
+            request.asked_again = True
+        return bool(unasked)
+
+    def _is_answered(self, request: FlushRequest) -> bool:
+        """Whether all that somebody waits for has settled. What is kept for a refused run is not waited for."""
+        if not self._light.is_settled(request.light_target, request.runs, held_too=False):
+            return False
+        if not request.everything:
+            return True
+        heavy_is = self._heavy.is_settled(request.heavy_target, request.runs, held_too=False)
+        return heavy_is and self._pictures_are_settled(request, request.runs)
+
+    def _may_close(self, end: RunEnd) -> bool:
+        """Whether everything that was logged into a run has settled."""
+        run = frozenset([end.run.id])
+        light_is = self._light.is_settled(end.light_target, run, held_too=True)
+        heavy_is = self._heavy.is_settled(end.heavy_target, run, held_too=True)
+        return light_is and heavy_is and self._pictures_are_settled(end, run)
+
+    def _pictures_are_settled(self, fence: Fence, runs: frozenset[int] | None) -> bool:
+        unsettled = self._pictures.first_unsettled_ordinal(runs)
+        return unsettled is None or unsettled > fence.picture_target

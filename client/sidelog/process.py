@@ -1,0 +1,104 @@
+"""The connections of this process, one per endpoint: who uses them, and what fork and exit mean for them."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from sidelog import terminated
+from sidelog.connection import Connection
+from sidelog.runs import RunHandle
+from sidelog.settings import Settings
+from sidelog_shared.rendezvous import Rendezvous
+
+_connections: dict[str, Connection] = {}
+_leaving: list[Connection] = []
+"""Those that interpreter exit is settling."""
+_inherited: list[Connection] = []
+_registry_lock = threading.Lock()
+
+
+def connect(settings: Settings, path: str) -> tuple[Connection, RunHandle]:
+    """The process's connection to an endpoint, made if there is none, and a run that is open on it.
+
+    Both at once, so that a connection which somebody is about to use does not look unused to who ends another run.
+
+    Raises:
+        ConfigError: the runtime folder of the local daemon cannot be used.
+    """
+    rendezvous = None if settings.endpoint else Rendezvous()
+    key = settings.endpoint or str(rendezvous.folder if rendezvous else "")
+    with _registry_lock:
+        connection = _connections.get(key)
+        if connection is None:
+            connection = _connections[key] = Connection(settings, rendezvous)
+            _settle_at_exit()
+        terminated.settle_before_dying(_settlers)
+        return connection, connection.open_run(path)
+
+
+def disconnect(connection: Connection, deadline_s: float) -> None:
+    """End a connection that no writer uses any more."""
+    with _registry_lock:
+        if not connection.unused:
+            return
+        for key, known in list(_connections.items()):
+            if known is connection:
+                del _connections[key]
+    connection.stop(deadline_s)
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Hold every sender thread of this process still, while a CUDA graph is captured.
+
+    A call of another thread can break a capture in CUDA's default capture mode. What is logged in the meantime
+    from other threads waits in the outbox.
+    """
+    with ExitStack() as stack:
+        for connection in list(_connections.values()):
+            stack.enter_context(connection.paused())
+        yield
+
+
+def _settle_at_exit() -> None:
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and terminated.is_multiprocessings():
+        # atexit does not run in a process that multiprocessing started; its finalizers do.
+        util.Finalize(None, _exit, args=(terminated.SETTLE_S,), exitpriority=10)
+
+
+def _settlers() -> list[Callable[[float], None]]:
+    """What settles each connection there is. Takes no lock: that of the registry is held while one is made."""
+    return [connection.stop for connection in dict.fromkeys([*_connections.values(), *_leaving])]
+
+
+def _exit(deadline_s: float | None = None) -> None:
+    """Interpreter exit: whoever forgot to close loses nothing, up to the deadline."""
+    with _registry_lock:
+        left = list(_connections.values())
+        _leaving.extend(left)
+        _connections.clear()
+    for connection in left:
+        connection.stop(connection.settings.exit_timeout_s if deadline_s is None else deadline_s)
+        _leaving.remove(connection)
+
+
+def _after_fork_in_child() -> None:
+    """The child is a worker of its own: it never touches the parent's socket, memory or locks.
+
+    What it inherited is kept, so that nothing of it is closed by the garbage collector.
+    """
+    global _registry_lock  # noqa: PLW0603  # the parent's may be held by a thread that does not exist here
+    _registry_lock = threading.Lock()
+    _inherited.extend([*_connections.values(), *_leaving])
+    _connections.clear()
+    _leaving.clear()
+
+
+atexit.register(_exit)
+os.register_at_fork(after_in_child=_after_fork_in_child)
