@@ -91,6 +91,7 @@ class Delivery:
         self.failure: SidelogError | None = None
         self.last_trouble = ""
         self._totals = Totals()
+        self._spool = spool
         self._light = LightLane(outbox, spool, say)
         self._heavy = HeavyLane(outbox, spool, say)
         self._pictures = PictureLane(outbox, self._totals, say)
@@ -198,7 +199,10 @@ class Delivery:
     def leave(self) -> None:
         """Say goodbye; GOODBYE answers it once every run is closed."""
         self.phase = Phase.LEAVING
-        self._urgent.append(requests.Bye(self._missing_in(set(self._admission.handles))).frames(self.epoch))
+        # A copy of the spool may be somewhere, or the file itself come back out of a backup.
+        remember = self._spool is not None and self._spool.was_used
+        missing = self._missing_in(set(self._admission.handles))
+        self._urgent.append(requests.Bye(missing, remember).frames(self.epoch))
 
     # Replies
 

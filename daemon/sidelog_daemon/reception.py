@@ -165,6 +165,7 @@ class Reception:
                 return [self._state(session, now)]
             case requests.Bye():
                 session.leaving = True
+                session.is_remembered = request.remember
                 session.hear_missing(request.missing)
                 session.awaiting_state, session.hastened_at = True, now
                 return [Commit(), *self._try_leave(session)]
@@ -300,7 +301,7 @@ class Reception:
         actions: list[Action] = []
         for run, state in list(session.runs.items()):
             if state is RunState.OPEN:
-                actions.append(session.close_of(run, forget=session.alive))
+                actions.append(session.close_of(run, forget=session.alive and not session.is_remembered))
         if session.runs:
             return actions
         del self._sessions[session.worker.id]

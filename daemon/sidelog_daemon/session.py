@@ -89,6 +89,7 @@ class Session:
         refusals: why runs were refused, of those that are.
         lanes: how far each lane has come.
         leaving: it said goodbye, or it is dead.
+        is_remembered: its runs go on knowing what of it stands in them, after its goodbye.
         awaiting_state: it asked for a flush, and waits for what comes of it.
         hastened_at: when the writer was last asked to write what it has of it.
         stated_at: when its last STATE was sent.
@@ -115,6 +116,7 @@ class Session:
     refusals: dict[int, str] = field(default_factory=dict)
     lanes: dict[Lane, LaneState] = field(default_factory=lambda: {lane: LaneState() for lane in Lane})
     leaving: bool = False
+    is_remembered: bool = False
     alive: bool = True
     drained: bool = False
     awaiting_state: bool = False

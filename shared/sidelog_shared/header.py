@@ -57,6 +57,10 @@ class HeaderReader:
             raise self._wrong(name, "true or false")
         return value
 
+    def optional_flag(self, name: str) -> bool:
+        """False where it is missing."""
+        return self._fields.get(name) is not None and self.flag(name)
+
     def items(self, name: str, max_length: int) -> list[object]:
         value = self._fields.get(name)
         if not isinstance(value, list) or len(value) > max_length:

@@ -173,17 +173,23 @@ class Bye:
 
     Attributes:
         missing: as in :class:`CloseRun`, of the runs that are still open.
+        remember: its records stand in a recording that may be played again: the directories must know them for good.
     """
 
     kind: ClassVar = MessageKind.BYE
     missing: tuple[Missing, ...] = ()
+    remember: bool = False
 
     def frames(self, epoch: int) -> list[Buffer]:
-        return pack(self.kind, epoch, to_header(self.missing))
+        header = to_header(self.missing)
+        if self.remember:
+            header["remember"] = True
+        return pack(self.kind, epoch, header)
 
     @classmethod
     def read(cls, envelope: Envelope) -> Bye:
-        return cls(from_header(HeaderReader("BYE", envelope.header)))
+        reader = HeaderReader("BYE", envelope.header)
+        return cls(from_header(reader), reader.optional_flag("remember"))
 
 
 @dataclass(frozen=True, slots=True)

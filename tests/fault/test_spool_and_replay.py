@@ -280,6 +280,44 @@ except sidelog.SidelogError: pass
         assert replay(path)[0] == 0
         assert_stands(tmp_path / "run", list(range(3000)))
 
+    def test_of_a_copy_writes_nothing_twice_whenever_it_comes(
+        self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+    ) -> None:
+        """The file could not be removed, or came back out of a backup: at the same time, later, to another daemon."""
+        self.leave_spool()
+        path = the_spool(spool_dir)
+        copies = [path.with_name(f"copy{number}.spool") for number in range(3)]
+        content = path.read_bytes()
+        for copy in copies:
+            copy.write_bytes(content)
+        sidecar = start()
+        assert replay("--all")[0] == 0  # one after the other
+        for copy in copies:
+            copy.write_bytes(content)
+        both = [
+            subprocess.Popen([sys.executable, "-m", "sidelog.cli", "replay", str(copy)], stdout=subprocess.DEVNULL)
+            for copy in copies[:2]
+        ]
+        assert [one.wait(2 * DEADLINE_S) for one in both] == [0, 0]
+        assert sidecar.stop() == 0
+        start()
+        assert replay(copies[2])[0] == 0
+        assert_stands(tmp_path / "run", list(range(20)))
+
+    def test_of_a_spool_that_its_own_process_has_emptied_writes_nothing(
+        self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+    ) -> None:
+        writer = sidelog.SummaryWriter("run")
+        for step in range(10):
+            writer.add_scalar("loss", step, step)
+        wait_until(lambda: spools(spool_dir))
+        content = the_spool(spool_dir).read_bytes()
+        start()
+        writer.close()
+        (spool_dir / "copy.spool").write_bytes(content)
+        assert replay("--all")[0] == 0
+        assert read_run(tmp_path / "run").steps("loss") == list(range(10))
+
     def test_of_a_damaged_file_writes_what_is_whole_and_says_so(
         self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
     ) -> None:

@@ -178,7 +178,7 @@ simple_requests = (
     | st.builds(requests.Flush)
     | st.builds(requests.Heartbeat, st.none() | views)
     | st.builds(requests.Inquire)
-    | st.builds(requests.Bye, missing)
+    | st.builds(requests.Bye, missing, st.booleans())
     | parts
     | records()
 )
