@@ -57,6 +57,7 @@ class Recorder:
         self._logdir = logdir
         self._run = run
         self._subruns: dict[str, RunHandle] = {}
+        self._purge_step: int | None = None
         self._opening = threading.Lock()
         # One object per series: the sender numbers series by identity.
         self._series: dict[str, Series] = {}
@@ -130,6 +131,14 @@ class Recorder:
 
     def _put(self, call: ScalarCall | RecordCall) -> None:
         self._outbox.put_light(call)
+
+    def purge(self, step: int | None) -> None:
+        """A training begins again at a step: in the run, and in each sub-run when it is first logged to."""
+        self._purge_step = step
+        self._put_purge(self._run)
+
+    def _put_purge(self, run: RunHandle) -> None:
+        self._put(RecordCall(run.id, Kind.PURGE, "purge_step", self._purge_step, time.time(), {}, ()))
 
     def add_light(
         self,
@@ -336,6 +345,8 @@ class Recorder:
             run = self._subruns.get(name)
             if run is None:
                 run = self._subruns[name] = self.connection.open_run(self._path_of(name))
+                if self._purge_step is not None:
+                    self._put_purge(run)
             return run
 
     def _path_of(self, name: str | os.PathLike[str]) -> str:

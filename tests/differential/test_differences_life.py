@@ -89,6 +89,24 @@ def test_purge_step_after_close(pairs: Pairs) -> None:
     assert found == {"tensorboardX": 2, "torch": 1}
 
 
+@row("`purge_step` and `add_scalars`")
+@pytest.mark.usefixtures("a_second_each")
+def test_purge_step_and_add_scalars(pair: Pair) -> None:
+    for writer in (pair.ours, pair.theirs):
+        for step in range(4):
+            writer.add_scalars("curves", {"a": float(step)}, step)
+    pair.close()
+    makers = (sidelog.SummaryWriter, tensorboardX.writer.SummaryWriter)
+    found = []
+    for make, folder in zip(makers, pair.folders, strict=True):
+        with make(str(folder), purge_step=2) as writer:
+            writer.add_scalars("curves", {"a": 0.5}, 2)
+        accumulator = EventAccumulator(str(folder / "curves" / "a"))
+        accumulator.Reload()
+        found.append([event.step for event in accumulator.Tensors("curves")])
+    assert found == [[0, 1, 2], [0, 1, 2, 3, 2]]
+
+
 @row("`add_hparams` after `close()`")
 def test_add_hparams_after_close(pair: Pair) -> None:
     pair.close()

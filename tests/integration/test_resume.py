@@ -135,12 +135,12 @@ class TestWithPurgeStep:
         )  # fmt: skip
 
     def test_of_add_scalars(self, runtime_dir: Path, tmp_path: Path) -> None:
-        """Its sub-runs are runs of their own."""
+        """Its sub-runs are runs of their own, and purged too."""
         for points, purge_step in ((BEFORE, None), (AGAIN, CHECKPOINT)):
             with sidelog.SummaryWriter(tmp_path / "run", purge_step=purge_step) as writer:
                 for step, value in points:
                     writer.add_scalars("curves", {"a": value}, step)
-        assert_shown(tmp_path / "run" / "curves" / "a", {"curves": BEFORE + AGAIN}, {"curves": CLEAN})
+        assert_shown(tmp_path / "run" / "curves" / "a", {"curves": CLEAN}, {"curves": CLEAN})
 
 
 class TestWithoutPurgeStep:

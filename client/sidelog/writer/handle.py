@@ -25,7 +25,6 @@ from sidelog.settings import Settings
 from sidelog.statistics import Statistics
 from sidelog_shared.errors import ConfigError, SidelogError
 from sidelog_shared.names import check_run_name
-from sidelog_shared.records import Kind
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -206,7 +205,7 @@ class WriterHandle:
                 recorder = Recorder(*connect(self._settings, self._folder), self._folder, self._policies)
                 if not self._purged:  # once: not again after a close, nor in a forked child
                     self._purged = True
-                    recorder.add_light(Kind.PURGE, "purge_step", self.purge_step, time.time(), {}, ())
+                    recorder.purge(self.purge_step)
                 self._recorder = recorder
             return self._recorder
 
