@@ -19,7 +19,7 @@ from sidelog.bench.faults.injection import DEAD, DISK_FULL, FAULTS, FROZEN, SLOW
 from sidelog.bench.faults.tables import BEGIN, END
 
 SCRIPT = Path(__file__).parents[2] / "scripts/bench_faults.py"
-DEADLINE_S = 280
+DEADLINE_S = 500
 pytestmark = pytest.mark.timeout(DEADLINE_S + 20)
 
 
