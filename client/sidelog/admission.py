@@ -36,6 +36,7 @@ class Admission:
         self._say = say
         self.handles: dict[int, RunHandle] = {}
         self._unanswered: set[int] = set()
+        self._asked_again: set[int] = set()
         self._refused_until: dict[int, float] = {}
 
     @property
@@ -63,6 +64,7 @@ class Admission:
     def forget_questions(self) -> None:
         """A new connection: nothing has been asked on it."""
         self._unanswered.clear()
+        self._asked_again.clear()
 
     def await_answer(self, run: RunHandle) -> bool:
         """Await the daemon's answer for a run; returns whether it is worth asking for."""
@@ -73,13 +75,15 @@ class Admission:
 
     def due(self, now: float) -> list[RunHandle]:
         """The runs that were refused a while ago: another daemon may have let go, a folder may be writable."""
-        due = [run for run, until in self._refused_until.items() if now >= until]
+        due = [run for run, until in self._refused_until.items() if now >= until and run not in self._asked_again]
+        self._asked_again.update(due)  # once, however long the answer takes
         self._refused_until.update(dict.fromkeys(due, now + ASK_AGAIN_S))
         return [self.handles[run] for run in due]
 
     def open(self, run_id: int) -> bool:
         """The daemon has opened a run; returns whether the records of others waited for its answer."""
         run = self.handles.get(run_id)
+        self._asked_again.discard(run_id)
         if run is not None and run.refused:
             self._say(f"{run.path} is written again, with what was kept for it meanwhile")
             run.refused = ""
@@ -95,6 +99,7 @@ class Admission:
         if refused.run not in self._unanswered and refused.run not in self._refused_until:
             return False
         run = self.handles.get(refused.run)
+        self._asked_again.discard(refused.run)
         if run is not None:
             self._put_off(run, refused)
         self._unanswered.discard(refused.run)

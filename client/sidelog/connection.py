@@ -191,9 +191,14 @@ class Connection:
 
     # Its end
 
+    def end_by(self, deadline_s: float) -> None:
+        """Begin to end, and do not wait for it; :meth:`stop` must follow."""
+        # Else a thread that goes on logging would keep this busy until the deadline.
+        self.outbox.end()
+        self._sender.end_by(deadline_s)
+
     def stop(self, deadline_s: float) -> None:
         """Take nothing more, settle what is left until the deadline, and end. What was lost is said."""
-        # Else a thread that goes on logging would keep this busy until the deadline.
         self.outbox.end()
         try:
             self._sender.stop(deadline_s, lambda waited_s: self._show_progress(waited_s, deadline_s))

@@ -39,6 +39,7 @@ class Outbox:
 
     Attributes:
         light: the light queue; ``add_scalar`` appends to it directly.
+        heavy_budget_bytes: bytes of heavy records that may be held.
         dormant: the sender looks seldom, and must be woken.
         flows: the daemon takes what is sent; else nobody is woken to send more.
         stalled: pictures wait, and for seconds none was taken.
@@ -63,7 +64,7 @@ class Outbox:
         self._pressure_bytes = pressure_bytes
         self._light_bytes = 0
         self._heavy: deque[RecordCall] = deque()
-        self._heavy_budget_bytes = heavy_bytes
+        self.heavy_budget_bytes = heavy_bytes
         self._heavy_held_bytes = 0
         self._heavy_put = 0
         self._pictures: deque[RecordCall] = deque()
@@ -113,7 +114,7 @@ class Outbox:
             wait_s: so long it may wait for room.
         """
         with self._heavy_room:
-            if not self._has_heavy_room(nbytes) and wait_s and nbytes <= self._heavy_budget_bytes:
+            if not self._has_heavy_room(nbytes) and wait_s and nbytes <= self.heavy_budget_bytes:
                 self._wake()
                 self._heavy_room.wait_for(lambda: self._ended or self._has_heavy_room(nbytes), wait_s)
             if not self._ended and self._has_heavy_room(nbytes):
@@ -123,7 +124,7 @@ class Outbox:
         return False
 
     def _has_heavy_room(self, nbytes: int) -> bool:
-        return self._heavy_held_bytes + nbytes <= self._heavy_budget_bytes
+        return self._heavy_held_bytes + nbytes <= self.heavy_budget_bytes
 
     def put_heavy(self, call: RecordCall) -> None:
         """Queue a heavy record for which there is room."""
@@ -131,7 +132,7 @@ class Outbox:
             self._heavy_put += 1
             self._heavy.append(call)
         # A sender that is woken may take the interpreter lock from this thread before it is back in the training.
-        if self.dormant or (self.flows and 2 * self._heavy_held_bytes > self._heavy_budget_bytes):
+        if self.dormant or (self.flows and 2 * self._heavy_held_bytes > self.heavy_budget_bytes):
             self.dormant = False
             self._wake()
 
@@ -264,7 +265,7 @@ class Outbox:
     @property
     def heavy_is_short(self) -> bool:
         """Whether heavy records fill most of what they may hold."""
-        return 4 * self._heavy_held_bytes > 3 * self._heavy_budget_bytes
+        return 4 * self._heavy_held_bytes > 3 * self.heavy_budget_bytes
 
     @property
     def has_records(self) -> bool:

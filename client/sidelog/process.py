@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -83,8 +84,18 @@ def _exit(deadline_s: float | None = None) -> None:
         left = list(_connections.values())
         _leaving.extend(left)
         _connections.clear()
+    begun = time.monotonic()
+    deadlines = {one: one.settings.exit_timeout_s if deadline_s is None else deadline_s for one in left}
+    for connection, seconds in deadlines.items():
+        connection.end_by(seconds)  # all at once, so that many take no longer than one
     for connection in left:
-        connection.stop(connection.settings.exit_timeout_s if deadline_s is None else deadline_s)
+        try:
+            connection.stop(max(0.0, deadlines[connection] - (time.monotonic() - begun)))
+        except KeyboardInterrupt:
+            # Nobody wants to wait, for the others neither; and there is nobody left to raise this to.
+            for one in left:
+                deadlines[one] = 0.0
+                one.end_by(0.0)
         _leaving.remove(connection)
 
 

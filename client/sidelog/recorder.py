@@ -170,7 +170,7 @@ class Recorder:
             self._outbox.count_drop(self._run.id, tag)
             return
         nbytes = sum(len(one) if isinstance(one, bytes) else _nbytes(one) for one in contents)
-        if not self._outbox.reserve_heavy(nbytes):
+        if not self._reserve(tag, nbytes):
             return
         try:
             copies = [kept_bytes(one) if isinstance(one, bytes) else self._snapshotter.copy(one) for one in contents]
@@ -284,7 +284,7 @@ class Recorder:
             self._outbox.count_drop(self._run.id, tag)
             return
         nbytes = math.prod(shape) * dtype_of(arrays[0]).itemsize + sum(one.spec.nbytes for one in others)
-        if not self._outbox.reserve_heavy(nbytes, wait_s=KEEP_WAIT_S):
+        if not self._reserve(tag, nbytes, wait_s=KEEP_WAIT_S):
             return
         try:
             copy = self._snapshotter.copy_all(arrays, shape)
@@ -292,6 +292,16 @@ class Recorder:
             self._outbox.free_heavy(nbytes)
             raise
         self._outbox.put_heavy(RecordCall(self._run.id, kind, tag, step, wall_time, options, (copy, *others)))
+
+    def _reserve(self, tag: str, nbytes: int, wait_s: float = 0.0) -> bool:
+        """Make room for a heavy record; False, counted and said, where there is none."""
+        limit = self._outbox.heavy_budget_bytes
+        if nbytes > limit:
+            size = nbytes / MIB
+            self.connection.say(
+                f"{tag!r} is {size:.0f} MiB and never logged: SIDELOG_HEAVY_MB allows {limit / MIB:.0f}"
+            )
+        return self._outbox.reserve_heavy(nbytes, wait_s=wait_s)
 
     def _snapshot(self, tag: str, arrays: Sequence[Array], shape: tuple[int, ...], *, owned: bool) -> Snapshot | None:
         """Copy what is selected; None when there is no memory for it, which is counted."""

@@ -202,6 +202,7 @@ class ReliableLane:
         """
         if self._spool is None:
             return 0
+        self._separate(before)
         count = done_bytes = 0
         moved: dict[Entry, Entry | None] = {}
         for group in self._groups(before):
@@ -235,7 +236,7 @@ class ReliableLane:
         parts = self._apart(Entry(self._last + 1, last, spans, nbytes, made_at, message))
         self._entries.extend(parts)
         self._unsent.extend(parts)
-        self._held_bytes += sum(part.nbytes for part in parts)
+        self._held_bytes += nbytes
         self._pending += last - self._last
         self._last = last
 
@@ -244,7 +245,7 @@ class ReliableLane:
         if len(entry.spans) == 1 or not entry.spans.keys() & self._waiting:
             return [entry]
         if entry.message is not None:
-            return split_by_run(entry)
+            return self._parts(entry)
         try:
             assert self._spool is not None
             assert entry.place is not None
@@ -256,6 +257,25 @@ class ReliableLane:
         for part in parts:
             part.sent = entry.sent
         self._held_bytes += sum(part.nbytes for part in parts)
+        return parts
+
+    def _separate(self, before: float) -> None:
+        """What goes into the spool is of one run each: one that is refused later takes no other out of it again."""
+        entries, self._entries = self._entries, deque()
+        for entry in entries:
+            is_mixed = entry.message is not None and len(entry.spans) > 1 and entry.made_at <= before
+            self._entries.extend(self._parts(entry) if is_mixed else [entry])
+        if len(self._entries) != len(entries):
+            self._line_up()
+
+    def _parts(self, entry: Entry) -> list[Entry]:
+        """An entry in memory, as one for each run."""
+        parts = split_by_run(entry)
+        surplus = sum(part.nbytes for part in parts) - entry.nbytes
+        self._held_bytes += surplus
+        if entry.sent:
+            self._window_bytes += surplus
+            self._window_entries += len(parts) - 1
         return parts
 
     def _groups(self, before: float) -> list[list[Entry]]:

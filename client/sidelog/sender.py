@@ -136,14 +136,19 @@ class Sender:
             deadline_s: seconds from now.
             show_progress: told every second how many have passed.
         """
-        stop_by = time.monotonic() + deadline_s
-        if self._stop_by is None or stop_by < self._stop_by:
-            self._stop_after_s, self._stop_by = deadline_s, stop_by
-        self._wakeup.wake()
+        self.end_by(deadline_s)
         begun = time.monotonic()
         # Not by join: one that Ctrl-C interrupts makes CPython 3.11 take a living thread for one that has ended.
         while not self._ended.wait(PROGRESS_S) and (waited_s := time.monotonic() - begun) < deadline_s + LATE_S:
             show_progress(waited_s)
+
+    def end_by(self, deadline_s: float) -> None:
+        """As :meth:`stop`, without waiting for it. After its end, nothing."""
+        stop_by = time.monotonic() + deadline_s
+        if self._stop_by is None or stop_by < self._stop_by:
+            self._stop_after_s, self._stop_by = deadline_s, stop_by
+        if not self.has_ended:
+            self._wakeup.wake()
 
     @property
     def has_ended(self) -> bool:

@@ -106,8 +106,8 @@ class Daemon:
             socket = context.socket(zmq.ROUTER)
             stack.callback(socket.close)
             endpoint = self._bind(socket, rendezvous)
-            if rendezvous is not None:
-                stack.callback(_remove, rendezvous.socket)
+            if endpoint.startswith("ipc://"):
+                stack.callback(_remove, Path(endpoint.removeprefix("ipc://")))
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self.request_stop)
             return self._serve(stack, socket, endpoint, rendezvous, on_ready)

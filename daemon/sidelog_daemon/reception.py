@@ -206,8 +206,10 @@ class Reception:
         except ValueError as error:
             self._roster.open_run(session.worker.id, request.run, request.path)
             return [self._refuse_run(session, request.run, Refusal.RUN_NAME, str(error))]
-        # A run that is already open is opened again: the answer tells a new epoch what stands in it.
-        session.runs[request.run] = RunState.OPENING
+        # A run that is already open is opened again: the answer tells a new epoch what stands in it. It stays open
+        # meanwhile: a client that asked twice may have had its first answer, and sends.
+        if session.runs.get(request.run) is not RunState.OPEN:
+            session.runs[request.run] = RunState.OPENING
         self._roster.open_run(session.worker.id, request.run, path)
         return [OpenRun(session.worker.id, request.run, path, request.wall_time)]
 

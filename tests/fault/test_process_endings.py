@@ -7,6 +7,7 @@ without a daemon in ``test_spool_and_replay.py``. ``docs/reliability.md`` has th
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -176,6 +177,7 @@ for step in itertools.count():
         code = (
             """
 import signal
+import socket
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
 """
             + self.LOG_ON
@@ -354,3 +356,46 @@ if __name__ == "__main__":
         found = [read_run(tmp_path / "run" / f"worker{number}").scalars for number in range(2)]
         logged = {tag: len(points) for run in found for tag, points in run.items()}
         assert logged == {f"sample{index}": 2 for index in range(8)}
+
+
+class TestSeveralConnections:
+    CODE = """
+import os, sys, time
+import sidelog
+writers = [sidelog.SummaryWriter("run", endpoint=endpoint) for endpoint in sys.argv[1:]]
+for step in range(50):
+    for writer in writers:
+        writer.add_scalar("loss", step, step)
+print("logged", flush=True)
+"""
+
+    def test_end_in_the_time_of_one(self, closed_endpoints: list[str], tmp_path: Path) -> None:
+        """Kept: everything, in a spool each."""
+        begun = time.monotonic()
+        status, _, said = finish(start_script(self.CODE, *closed_endpoints, env={"SIDELOG_EXIT_TIMEOUT": "3"}))
+        assert status == 0
+        assert said.count("50 of 50 records are not known to be in the event files") == 4
+        assert len(list((tmp_path / "spool").glob("*.spool"))) == 4
+        assert time.monotonic() - begun < 11  # one after the other they take 12 s at least
+
+    def test_end_at_once_at_ctrl_c(self, closed_endpoints: list[str], tmp_path: Path) -> None:
+        """Kept: everything, in a spool each."""
+        process = start_script(self.CODE, *closed_endpoints, env={"SIDELOG_EXIT_TIMEOUT": "60"})
+        assert process.stdout is not None
+        assert process.stdout.readline() == "logged\n"
+        time.sleep(1)  # it waits in its exit handler
+        process.send_signal(signal.SIGINT)
+        _, _, said = finish(process)
+        assert said.count("50 of 50 records are not known to be in the event files") == 4
+        assert "Traceback" not in said
+        assert len(list((tmp_path / "spool").glob("*.spool"))) == 4
+
+
+@pytest.fixture
+def closed_endpoints() -> list[str]:
+    """Where nobody listens."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
+    endpoints = [f"tcp://127.0.0.1:{probe.getsockname()[1]}" for probe in probes]
+    for probe in probes:
+        probe.close()
+    return endpoints

@@ -775,3 +775,35 @@ class TestSpool:
         assert not kept.outbox.has_records
         kept.settle()
         assert kept.written("/runs/a") == [f"note {value}" for value in range(50)]
+
+    def test_a_refusal_takes_nothing_out_of_the_spool(self, kept: Rig) -> None:
+        """Were it in memory alone, a training that is killed then would lose all that had been safe."""
+        kept.new_daemon()
+        for value in range(1, 7):
+            kept.scalar(value, run=1 + value % 2)
+        kept.pass_time(3.0)
+        assert kept.spool is not None
+        before = kept.spool.path.read_bytes()
+        kept.disk.busy = {"/runs/b"}
+        kept.exchange()
+        assert kept.delivery.phase is Phase.LIVE
+        assert kept.spool.path.read_bytes() == before
+        kept.settle()
+        assert kept.written("/runs/a") == ["loss 2", "loss 4", "loss 6"]
+        assert kept.spool_exists
+
+    def test_a_run_is_asked_for_again_once_however_long_the_answer_takes(self, kept: Rig) -> None:
+        kept.disk.busy = {"/runs/c"}
+        kept.open_run("/runs/c")
+        kept.settle()
+        for _ in range(5):
+            kept.pass_time(2.0)
+            kept.look()
+        assert kinds(kept).count(MessageKind.OPEN_RUN) == 1
+        kept.disk.busy.clear()
+        kept.deliver()
+        kept.daemon.write()
+        kept.answer()
+        kept.scalar(1, run=3)
+        kept.settle()
+        assert kept.written("/runs/c") == ["loss 1"]

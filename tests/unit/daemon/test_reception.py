@@ -246,6 +246,12 @@ class TestRecords:
         client.send(text(1))  # its run is closed by now
         assert client.state().lanes[Lane.LIGHT].ends == {**dict.fromkeys(End, 0), End.WRITTEN: 1}
 
+    def test_of_a_run_that_is_asked_for_twice_are_taken_between_the_answers(self, client: Client) -> None:
+        client.say(requests.OpenRun(1, "/runs/a"))  # it is open already
+        client.send(text(1))
+        assert client.written_seqs()[Lane.LIGHT] == [1]
+        assert client.state().lanes[Lane.LIGHT].ends[End.REJECTED] == 0
+
     def test_of_a_reliable_lane_out_of_order_are_rejected(self, client: Client) -> None:
         client.say(scalars(5, 2))
         client.send(text(3))
