@@ -20,6 +20,7 @@ from processes import DaemonProcess, foreign_variables, stop_local_daemon, wait_
 from program_runs import ProgramRuns
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of several test processes one runs all tests of a file; and one all that need the programs: they take minutes."""
     for item in items:
