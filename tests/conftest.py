@@ -19,16 +19,6 @@ from hypothesis import settings
 from processes import DaemonProcess, foreign_variables, stop_local_daemon, wait_until
 from program_runs import ProgramRuns
 
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several test processes one runs all tests of a file; and one all that need the programs: they take minutes."""
-    for item in items:
-        fixtures: list[str] = getattr(item, "fixturenames", [])
-        needs_programs = {"program_runs", "tensorboards"} & set(fixtures)
-        item.add_marker(pytest.mark.xdist_group("programs" if needs_programs else item.path.stem))
-
-
 settings.register_profile("sidelog", derandomize=True, deadline=None)
 settings.load_profile("sidelog")
 
