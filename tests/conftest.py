@@ -50,11 +50,13 @@ def _children() -> set[int]:
 def _once_per_process() -> None:
     """multiprocessing keeps one helper process and its pipe for good. And Ctrl-C means Ctrl-C to what tests start.
 
-    A shell starts what it puts into the background with SIGINT ignored, and every child inherits that.
+    A shell starts what it puts into the background with SIGINT ignored, nohup with SIGHUP, and every child inherits that.
     """
     resource_tracker.ensure_running()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

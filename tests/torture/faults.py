@@ -286,7 +286,10 @@ class LocalStop(Fault):
         pid = _local_pid(scene)
         os.kill(pid, signal.SIGSTOP)
         scene.wait(STOPPED_S)
-        os.kill(pid, signal.SIGCONT)
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            return "it was on its way out when it was stopped"
         return ""
 
 
