@@ -50,7 +50,7 @@ def _children() -> set[int]:
 def _once_per_process() -> None:
     """multiprocessing keeps one helper process and its pipe for good. And Ctrl-C means Ctrl-C to what tests start.
 
-    A shell starts what it puts into the background with SIGINT ignored, nohup with SIGHUP, and every child inherits that.
+    A shell starts what it puts into the background with SIGINT ignored, nohup with SIGHUP; every child inherits that.
     """
     resource_tracker.ensure_running()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
