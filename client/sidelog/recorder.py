@@ -57,6 +57,7 @@ class Recorder:
         self._logdir = logdir
         self._run = run
         self._subruns: dict[str, RunHandle] = {}
+        self._trials: list[RunHandle] = []
         self._purge_step: int | None = None
         self._opening = threading.Lock()
         # One object per series: the sender numbers series by identity.
@@ -67,7 +68,13 @@ class Recorder:
 
     @property
     def runs(self) -> list[RunHandle]:
+        """Those that are to be closed with it."""
         return [self._run, *self._subruns.values()]
+
+    @property
+    def awaited(self) -> list[RunHandle]:
+        """Those whose records a flush waits for: also of :meth:`add_hparams`, which closes its own."""
+        return [*self.runs, *self._trials]
 
     def add_scalar(
         self,
@@ -119,6 +126,7 @@ class Recorder:
         calls = [None if call is None else (Series(run.id, call[0].tag), *call[1:]) for call in checked]
         self._put(RecordCall(run.id, Kind.HPARAMS, "hparams", None, wall_time, {}, (kept_bytes(document),)))
         self._put_scalars(name, calls)
+        self._trials.append(run)
         self.connection.close_run(run)
 
     def _put_scalars(self, tag: str, calls: Sequence[ScalarCall | None]) -> list[ScalarCall]:

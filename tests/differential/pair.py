@@ -69,4 +69,4 @@ class Pair:
         assert ours or files[0], "nothing was written, so nothing was compared"
         assert files[0] == files[1]
         after, before = self.ours.statistics(), self._before
-        assert after.logged - after.written == before.logged - before.written - before.pending, after
+        assert after.logged - after.written - after.pending == before.logged - before.written - before.pending, after

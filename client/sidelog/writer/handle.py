@@ -137,7 +137,7 @@ class WriterHandle:
         """
         recorder = self._recorder
         if recorder is not None:
-            recorder.connection.flush(recorder.runs, everything=pictures, timeout_s=timeout_s, show_progress=False)
+            recorder.connection.flush(recorder.awaited, everything=pictures, timeout_s=timeout_s, show_progress=False)
 
     def close(self, timeout_s: float | None = None) -> None:
         """Wait until everything logged stands in the event files, and let go of the run. Idempotent.
@@ -158,7 +158,7 @@ class WriterHandle:
         until = time.monotonic() + deadline_s
         goodbye_s = GOODBYE_S
         try:
-            connection.flush(recorder.runs, everything=True, timeout_s=deadline_s, show_progress=True)
+            connection.flush(recorder.awaited, everything=True, timeout_s=deadline_s, show_progress=True)
         except SidelogError:
             until = 0.0  # it is given up: nothing is left to wait for
             raise
