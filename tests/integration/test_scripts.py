@@ -284,7 +284,7 @@ def test_the_test_script_says_what_it_deselects(
     assert done.returncode == 3, "pytest's exit code"
     *_, installed, tested = venv.commands()
     assert installed.endswith(f"[{extras}]")
-    assert tested == f"-m pytest -m {selection} -k grid"
+    assert tested == f"-m pytest -n 2 --dist loadfile -m {selection} -k grid"
     assert said in done.stdout.splitlines()[-1]
 
 
