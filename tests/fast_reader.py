@@ -70,13 +70,13 @@ def fast_reader(logdir: Path) -> Iterator[GrpcDataProvider]:
             "--reload=once",
             "--port=0",
             f"--port-file={port_file}",
-            "--samples-per-plugin=scalars=all,text=all,images=all",
+            "--samples-per-plugin=scalars=all,text=all,images=all,audio=all",
             "--die-after-stdin",
         ]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
             try:
                 address = f"localhost:{_port_in(port_file)}"
-                with grpc.insecure_channel(address) as channel:
+                with grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)]) as channel:
                     yield GrpcDataProvider(address, make_stub(channel))
             finally:
                 server.kill()
