@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-import grpc
-import tensorboard_data_server
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.data.grpc_provider import GrpcDataProvider, make_stub
+from tensorboard.data.grpc_provider import GrpcDataProvider
 
-from processes import wait_until
+from fast_reader import fast_reader
 from torture.content import Place
 from torture.strict_reader import Value
 
@@ -64,7 +58,7 @@ def by_python(logdir: Path, runs: set[str]) -> Shown:
 def by_data_server(logdir: Path, wanted: Shown) -> Shown:
     """By TensorBoard's data server, once it shows ``wanted`` or at a deadline: it loads in the background."""
     deadline = time.monotonic() + SETTLE_S
-    with _data_server(logdir) as provider:
+    with fast_reader(logdir) as provider:
         while (shown := _shown(provider)) != wanted and time.monotonic() < deadline:
             threading.Event().wait(0.2)
     return shown
@@ -84,28 +78,3 @@ def _shown(provider: GrpcDataProvider) -> Shown:
             for tag, points in sequences.items():
                 shown.update((Place(run, tag, point.step), kind) for point in points)
     return shown
-
-
-@contextmanager
-def _data_server(logdir: Path) -> Iterator[GrpcDataProvider]:
-    with tempfile.TemporaryDirectory() as scratch:
-        port_file = Path(scratch, "port")
-        command = [
-            tensorboard_data_server.server_binary(),
-            f"--logdir={logdir}",
-            "--reload=once",
-            "--port=0",
-            f"--port-file={port_file}",
-            "--samples-per-plugin=scalars=all,text=all,images=all,audio=all",
-            "--die-after-stdin",
-        ]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
-            try:
-                wait_until(lambda: port_file.exists() and port_file.read_text().endswith("\n"),
-                           what="the data server names its port")  # fmt: skip
-                address = f"localhost:{json.loads(port_file.read_text())}"
-                options = [("grpc.max_receive_message_length", -1)]
-                with grpc.insecure_channel(address, options=options) as channel:
-                    yield GrpcDataProvider(address, make_stub(channel))
-            finally:
-                server.kill()
