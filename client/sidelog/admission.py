@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from sidelog.heavy_lane import HeavyLane
 from sidelog.left_spool import LeftSpool
-from sidelog.light_lane import LightLane
 from sidelog.runs import RunHandle
 from sidelog.spool import Spool
 from sidelog_shared import replies
@@ -16,12 +15,18 @@ ASK_AGAIN_S = 1.0
 """How often a refused run is asked for again."""
 
 
+class _Lane(Protocol):
+    """What a lane does for a run that is refused for now."""
+
+    def hold(self, run: int) -> None: ...
+    def let_go(self, run: int) -> None: ...
+
+
 class Admission:
     """The runs of one worker. Used by whoever drives :class:`sidelog.delivery.Delivery`.
 
     Args:
-        light: the lanes; they hold what is logged into a run that is refused.
-        heavy: likewise.
+        lanes: they hold what is logged into a run that is refused.
         spool: where it stands which runs there are.
         say: tells the user something (once per text).
 
@@ -29,9 +34,8 @@ class Admission:
         handles: the runs that are not closed, by their ids.
     """
 
-    def __init__(self, light: LightLane, heavy: HeavyLane, spool: Spool | None, say: Callable[[str], None]) -> None:
-        self._light = light
-        self._heavy = heavy
+    def __init__(self, lanes: Sequence[_Lane], spool: Spool | None, say: Callable[[str], None]) -> None:
+        self._lanes = lanes
         self._spool = spool
         self._say = say
         self.handles: dict[int, RunHandle] = {}
@@ -88,22 +92,23 @@ class Admission:
             self._say(f"{run.path} is written again, with what was kept for it meanwhile")
             run.refused = ""
             self._refused_until.pop(run.id, None)
-            self._light.let_go(run.id)
-            self._heavy.let_go(run.id)
+            for lane in self._lanes:
+                lane.let_go(run.id)
         awaited = run_id in self._unanswered
         self._unanswered.discard(run_id)
         return awaited
 
     def refuse(self, refused: replies.Refused) -> bool:
-        """The daemon refuses a run; returns whether it was asked for."""
-        if refused.run not in self._unanswered and refused.run not in self._refused_until:
+        """The daemon refuses a run, or writes nothing more of one that is open for now; returns as :meth:`open`."""
+        if refused.run is None:
             return False
         run = self.handles.get(refused.run)
         self._asked_again.discard(refused.run)
         if run is not None:
             self._put_off(run, refused)
+        awaited = refused.run in self._unanswered
         self._unanswered.discard(refused.run)
-        return True
+        return awaited
 
     def _put_off(self, run: RunHandle, refused: replies.Refused) -> None:
         """A run is refused: what is logged into it is kept until it is not, where that may be."""
@@ -113,8 +118,8 @@ class Admission:
             self._say(f"nothing of this run is written: {refused.text}")
             return
         if not before:
-            self._light.hold(run.id)
-            self._heavy.hold(run.id)
+            for lane in self._lanes:
+                lane.hold(run.id)
         self._refused_until.setdefault(run.id, 0.0)
         if refused.text != before:
             there = f"; SIDELOG_ENDPOINT={refused.endpoint} logs there" if refused.endpoint else ""

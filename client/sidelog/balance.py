@@ -8,7 +8,17 @@ from sidelog.heavy_lane import HeavyLane
 from sidelog.light_lane import LightLane
 from sidelog.outbox import Outbox
 from sidelog.picture_lane import PictureLane
-from sidelog.statistics import DAMAGED, LATE, NOT_IN_TIME, NOT_TAKEN, WITH_DAEMON, Statistics, Totals
+from sidelog.statistics import (
+    DAMAGED,
+    LATE,
+    NOT_IN_TIME,
+    NOT_KEPT,
+    NOT_TAKEN,
+    TOO_LARGE,
+    WITH_DAEMON,
+    Statistics,
+    Totals,
+)
 from sidelog_shared.records import End
 
 
@@ -47,6 +57,8 @@ class Balance:
         """Records that no event file holds, by cause."""
         lost = self._pictures.lost.copy()
         lost[NOT_IN_TIME] += self._light.lost + self._heavy.lost
+        lost[TOO_LARGE] += self._light.too_large
+        lost[NOT_KEPT] += self._light.unkept + self._heavy.unkept
         lost[DAMAGED] += self._light.damaged + self._heavy.damaged
         lost[NOT_TAKEN] += self._outbox.refused
         lost[LATE] += self._outbox.late

@@ -34,6 +34,11 @@ from sidelog_shared.wakeup import Wakeup
 log = logging.getLogger("sidelog")
 
 FLUSH_TIMEOUT_S = 10.0
+NOBODY_ANSWERS_S = 5.0
+"""Who has waited for so long, and there never was a connection, waits for a daemon that is not there."""
+_MAX_SAID = 1000
+"""So many different things are said; a flood of more is summed up in one line a minute."""
+_SUM_UP_S = 60.0
 
 
 class Connection:
@@ -43,13 +48,24 @@ class Connection:
         settings: see :class:`Settings`.
         rendezvous: where the local daemon is found; None for a daemon given by endpoint.
         left: what another process left in its spool: this connection goes on in its name, until it is written.
+        patience_s: who has waited for so long, and no daemon ever answered, need not wait any longer
+            (``NOBODY_ANSWERS_S``).
     """
 
-    def __init__(self, settings: Settings, rendezvous: Rendezvous | None, left: LeftSpool | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        rendezvous: Rendezvous | None,
+        left: LeftSpool | None = None,
+        *,
+        patience_s: float | None = None,
+    ) -> None:
         self.settings = settings
         self._rendezvous = rendezvous
         self._logdir = _default_logdir()
         self._said: set[str] = set()
+        self._unsaid = 0
+        self._sum_up_at = 0.0
         self._runs: dict[str, tuple[RunHandle, int]] = {}
         self._last_run = 0
         self._paths: dict[str, None] = {}
@@ -74,6 +90,7 @@ class Connection:
             lock=self._lock,
             find_endpoint=self._find_endpoint,
             daemon_lives=self._daemon_lives,
+            patience_s=NOBODY_ANSWERS_S if patience_s is None else patience_s,
             memory_is_short=lambda: self.pool.used_bytes > settings.arena_bytes // 2,
             say=self.say,
         )
@@ -91,9 +108,19 @@ class Connection:
 
     def say(self, text: str) -> None:
         """Tell the user something, once."""
-        if text not in self._said and len(self._said) < 1000:
+        if text in self._said:
+            return
+        if len(self._said) < _MAX_SAID:
             self._said.add(text)
             log.warning("sidelog: %s", text)
+            return
+        # A flood, of texts that differ in a step, say: neither all of it nor silence helps.
+        self._unsaid += 1
+        now = time.monotonic()
+        if now >= self._sum_up_at:
+            self._sum_up_at = now + _SUM_UP_S
+            log.warning("sidelog: %s (and %s more warnings, not shown)", text, f"{self._unsaid - 1:,}")
+            self._unsaid = 0
 
     def _wake(self) -> None:
         if self._ended:

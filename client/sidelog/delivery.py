@@ -28,9 +28,10 @@ from sidelog.view import Viewer
 from sidelog_shared import replies, requests
 from sidelog_shared.errors import ProtocolError, SidelogError, VersionMismatch, WriterError
 from sidelog_shared.frames import unpack
+from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MIB
 from sidelog_shared.missing import PRESSURE, Missing, listed
-from sidelog_shared.records import Buffer, Lane, Refusal, Worker
+from sidelog_shared.records import Buffer, Lane, LaneState, Refusal, Worker
 
 
 class Phase(Enum):
@@ -95,7 +96,7 @@ class Delivery:
         self._light = LightLane(outbox, spool, say)
         self._heavy = HeavyLane(outbox, spool, say)
         self._pictures = PictureLane(outbox, self._totals, say)
-        self._admission = Admission(self._light, self._heavy, spool, say)
+        self._admission = Admission((self._light, self._heavy, self._pictures), spool, say)
         self._fences = Fences(self._light, self._heavy, self._pictures)
         self._balance = Balance(outbox, self._light, self._heavy, self._pictures, self._totals)
         self._instance = ""
@@ -217,9 +218,9 @@ class Delivery:
         except ProtocolError as error:
             self._say(f"the daemon sent a message that breaks the protocol: {error}")
             return
-        if isinstance(reply, replies.Refused):
-            self._refused(reply)
-        elif reply is not None and envelope.epoch == self.epoch:
+        # A daemon that could not tell the epoch refuses the connection as a whole.
+        is_ours = envelope.epoch == self.epoch or (isinstance(reply, replies.Refused) and reply.run is None)
+        if reply is not None and is_ours:
             self._apply(reply)
 
     def _apply(self, reply: replies.Reply) -> None:
@@ -228,8 +229,12 @@ class Delivery:
                 self._welcome(reply)
             case replies.Opened():
                 self._opened(reply)
+            case replies.Refused():
+                self._refused(reply)
             case replies.State():
                 self._learn(reply.status)
+            case replies.Settled():
+                self._learn_settled(reply)
             case replies.Reset():
                 if self.phase not in (Phase.GREETING, Phase.AWAY):
                     self.disconnected()
@@ -246,7 +251,8 @@ class Delivery:
         if self.phase is not Phase.GREETING:
             return
         self.failure = None
-        self._pictures.max_record_bytes = welcome.limits.max_record_bytes
+        for lane in (self._light, self._pictures):
+            lane.max_record_bytes = welcome.limits.max_record_bytes
         if welcome.known and welcome.instance == self._instance:
             self._learn(welcome.status)
             self._pictures.lose_unreceived(welcome.status.lanes[Lane.PICTURE].received)
@@ -261,8 +267,9 @@ class Delivery:
         self._enter_live()
 
     def _opened(self, opened: replies.Opened) -> None:
-        if self._admission.open(opened.run):
-            self._pictures.resolve(opened.run, opened.marks)
+        awaited = self._admission.open(opened.run)
+        self._pictures.resolve(opened.run, opened.marks)
+        if awaited:
             self._enter_live()
 
     def _refused(self, refused: replies.Refused) -> None:
@@ -284,8 +291,8 @@ class Delivery:
             self.phase = Phase.LIVE
 
     def _learn(self, status: replies.Status) -> None:
-        self._light.settle(status.lanes[Lane.LIGHT])
-        self._heavy.settle(status.lanes[Lane.HEAVY])
+        self._light.settle(status.lanes[Lane.LIGHT].settled)
+        self._heavy.settle(status.lanes[Lane.HEAVY].settled)
         self._pictures.apply(status.lanes[Lane.PICTURE])
         self._totals.update(status)
         for trouble in status.troubles:
@@ -293,6 +300,13 @@ class Delivery:
                 self._heard_troubles = trouble.serial
                 self.last_trouble = trouble.text
                 self._say(trouble.text)
+        self._pass_fences()
+
+    def _learn_settled(self, reply: replies.Settled) -> None:
+        settled = {lane: IntervalSet(ranges) for lane, ranges in reply.lanes.items()}
+        self._light.settle(settled.get(Lane.LIGHT, IntervalSet()))
+        self._heavy.settle(settled.get(Lane.HEAVY, IntervalSet()))
+        self._pictures.apply(LaneState(settled=settled.get(Lane.PICTURE, IntervalSet())))
         self._pass_fences()
 
     # What was called, and what to send
@@ -380,8 +394,9 @@ class Delivery:
     @property
     def is_stuck(self) -> bool:
         """Whether all that is left belongs to runs that are refused for now."""
-        waiting = self._outbox.has_calls or self._pictures.under_way or self._urgent
-        return not waiting and self._light.is_stuck and self._heavy.is_stuck
+        if self._outbox.has_calls or self._urgent:
+            return False
+        return self._light.is_stuck and self._heavy.is_stuck and self._pictures.is_stuck
 
     @property
     def awaited(self) -> bool:

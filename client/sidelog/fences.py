@@ -77,15 +77,15 @@ class Fences:
         if not request.everything:
             return True
         heavy_is = self._heavy.is_settled(request.heavy_target, request.runs, held_too=False)
-        return heavy_is and self._pictures_are_settled(request, request.runs)
+        return heavy_is and self._pictures_are_settled(request, request.runs, held_too=False)
 
     def _may_close(self, end: RunEnd) -> bool:
         """Whether everything that was logged into a run has settled."""
         run = frozenset([end.run.id])
         light_is = self._light.is_settled(end.light_target, run, held_too=True)
         heavy_is = self._heavy.is_settled(end.heavy_target, run, held_too=True)
-        return light_is and heavy_is and self._pictures_are_settled(end, run)
+        return light_is and heavy_is and self._pictures_are_settled(end, run, held_too=True)
 
-    def _pictures_are_settled(self, fence: Fence, runs: frozenset[int] | None) -> bool:
-        unsettled = self._pictures.first_unsettled_ordinal(runs)
+    def _pictures_are_settled(self, fence: Fence, runs: frozenset[int] | None, *, held_too: bool) -> bool:
+        unsettled = self._pictures.first_unsettled_ordinal(runs, held_too=held_too)
         return unsettled is None or unsettled > fence.picture_target

@@ -29,7 +29,13 @@ class HeavyLane(ReliableLane):
     """
 
     def __init__(self, outbox: Outbox, spool: Spool | None, say: Callable[[str], None]) -> None:
-        super().__init__(window_bytes=WINDOW_BYTES, window_entries=MAX_UNDER_WAY, spool=spool, say=say)
+        super().__init__(
+            window_bytes=WINDOW_BYTES,
+            window_entries=MAX_UNDER_WAY,
+            held_bytes=outbox.heavy_budget_bytes // 2,
+            spool=spool,
+            say=say,
+        )
         self._outbox = outbox
 
     def collect(self, now: float) -> None:

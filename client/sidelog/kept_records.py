@@ -37,6 +37,7 @@ class Entry:
         first: the lowest of their numbers.
         last: the highest.
         spans: for each run the first and the last number of its records; in memory all between them are that run's.
+        numbers: where they are not all from the first to the last: which.
         nbytes: what they take.
         made_at: when they were called, or a moment later; monotonic seconds.
         message: the message; None where it is in the spool alone.
@@ -52,6 +53,23 @@ class Entry:
     message: Message | None
     place: Place | None = None
     sent: bool = False
+    numbers: Sequence[Span] = ()
+
+    @property
+    def ranges(self) -> Sequence[Span]:
+        """Its numbers."""
+        return self.numbers or ((self.first, self.last),)
+
+    def ranges_of(self, run: int) -> Sequence[Span]:
+        """The numbers of one of its runs; of several in one place of the spool, all between its first and last."""
+        return self.ranges if len(self.spans) == 1 else (self.spans[run],)
+
+    def left(self, settled: IntervalSet) -> list[Span]:
+        """Its numbers that have not settled."""
+        return [hole for first, last in self.ranges for hole in settled.missing(first, last)]
+
+    def count_unsettled(self, settled: IntervalSet) -> int:
+        return sum(last - first + 1 for first, last in self.left(settled))
 
 
 def scalars_bytes(columns: ScalarColumns) -> int:
@@ -93,15 +111,51 @@ def without(entry: Entry, left: Iterable[Span]) -> list[Entry]:
     return [_part(entry, entry.message.columns, first, last) for first, last in left]
 
 
-def joined(group: Sequence[Entry], entry: Entry) -> bool:
-    """Whether an entry belongs to the same place in the spool as those before it."""
-    before = group[-1]
-    return (
-        entry.first == before.last + 1
-        and entry.spans.keys() == before.spans.keys()
-        and entry.sent == before.sent
-        and sum(one.nbytes for one in group) + entry.nbytes <= PLACE_BYTES
+def groups_for_spool(entries: Iterable[Entry], before: float) -> list[list[Entry]]:
+    """What of entries goes into the spool, by places: those in memory that were called before a moment.
+
+    Args:
+        entries: in the order of their numbers; those that go are of one run each.
+        before: monotonic seconds.
+    """
+    groups: list[list[Entry]] = []
+    nbytes = 0
+    last: Entry | None = None
+    for entry in entries:
+        if entry.made_at > before:
+            break
+        if entry.message is None:
+            last = None  # what comes after it must not stand before it
+            continue
+        joins = last is not None and (entry.spans.keys(), entry.sent) == (last.spans.keys(), last.sent)
+        if joins and nbytes + entry.nbytes <= PLACE_BYTES:
+            groups[-1].append(entry)
+            nbytes += entry.nbytes
+        else:
+            groups.append([entry])
+            nbytes = entry.nbytes
+        last = entry
+    return groups
+
+
+def in_one_place(group: Sequence[Entry], place: Place) -> Entry:
+    """One entry for those of one run that stand at a place of the spool now."""
+    first, last = group[0], group[-1]
+    (run,) = first.spans
+    whole = Entry(
+        first.first,
+        last.last,
+        {run: (first.first, last.last)},
+        sum(entry.nbytes for entry in group),
+        first.made_at,
+        None,
+        place,
+        first.sent,
     )
+    numbers = IntervalSet(span for entry in group for span in entry.ranges)
+    if numbers.range_count > 1:
+        whole.numbers = numbers.ranges()
+    return whole
 
 
 def frames_of(entry: Entry, epoch: int) -> list[list[Buffer]]:

@@ -18,6 +18,7 @@ from sidelog_shared import recording, requests
 from sidelog_shared.descriptors import close_private, open_private
 from sidelog_shared.errors import ConfigError, ProtocolError, TransportError
 from sidelog_shared.frames import Envelope, MessageKind
+from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.records import BufferSpec, Lane, Record, Worker
 
 _HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
@@ -46,7 +47,9 @@ class LeftSpool:
     @property
     def count(self) -> int:
         """How many records it holds; some may stand in the event files already."""
-        return sum(entry.last - entry.first + 1 for entries in self.entries.values() for entry in entries)
+        return sum(
+            last - first + 1 for entries in self.entries.values() for entry in entries for first, last in entry.ranges
+        )
 
 
 def left_spools(folders: Iterable[Path]) -> list[Path]:
@@ -138,6 +141,7 @@ class _Index:
     entries: dict[Lane, list[Entry]] = field(default_factory=lambda: {Lane.LIGHT: [], Lane.HEAVY: []})
     damaged_bytes: int = 0
     torn_bytes: int = 0
+    _seen: dict[Lane, IntervalSet] = field(default_factory=dict)
     _record: Record | None = None
     _begun_at: int = 0
     _missing_bytes: int = 0
@@ -198,18 +202,29 @@ class _Index:
         self._add(record.lane, record.seq, record.seq, {record.run: (record.seq, record.seq)}, nbytes, place)
 
     def _add(self, lane: Lane, first: int, last: int, spans: dict[int, Span], nbytes: int, place: Place) -> None:
+        seen = self._seen.setdefault(lane, IntervalSet())
+        if not seen.missing(first, last):
+            return  # it was read back once, and put there again
+        seen.add(first, last)
         entries = self.entries[lane]
         before = entries[-1] if entries else None
         if (
-            before is not None
-            and before.place is not None
-            and (first, place.offset) == (before.last + 1, before.place.end)
-            and spans.keys() == before.spans.keys()
-            and before.nbytes + nbytes <= PLACE_BYTES
+            before is None
+            or before.place is None
+            or before.place.end != place.offset
+            or before.last >= first
+            or spans.keys() != before.spans.keys()
+            or (len(spans) > 1 and before.last + 1 != first)
+            or before.nbytes + nbytes > PLACE_BYTES
         ):
-            before.last = last
-            before.spans = {run: (before.spans[run][0], spans[run][1]) for run in spans}
-            before.nbytes += nbytes
-            before.place = Place(before.place.offset, place.end)
+            entries.append(Entry(first, last, spans, nbytes, 0.0, None, place, numbers=[(first, last)]))
+            return
+        assert isinstance(before.numbers, list)
+        if before.last + 1 == first:
+            before.numbers[-1] = (before.numbers[-1][0], last)
         else:
-            entries.append(Entry(first, last, spans, nbytes, 0.0, None, place))
+            before.numbers.append((first, last))
+        before.last = last
+        before.spans = {run: (before.spans[run][0], spans[run][1]) for run in spans}
+        before.nbytes += nbytes
+        before.place = Place(before.place.offset, place.end)

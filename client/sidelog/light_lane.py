@@ -13,7 +13,7 @@ from sidelog.outbox import Outbox
 from sidelog.reliable_lane import ReliableLane
 from sidelog.spool import Spool
 from sidelog_shared import requests
-from sidelog_shared.limits import KIB, MIB
+from sidelog_shared.limits import KIB, MIB, Limits
 from sidelog_shared.records import Lane, ScalarColumns, Series
 
 if TYPE_CHECKING:
@@ -40,16 +40,28 @@ class LightLane(ReliableLane):
         outbox: what was called.
         spool: where records are kept that no daemon takes; None keeps them in memory alone.
         say: tells the user something.
+
+    Attributes:
+        max_record_bytes: how large a record may be.
+        too_large: records that were larger.
     """
 
     def __init__(self, outbox: Outbox, spool: Spool | None, say: Callable[[str], None]) -> None:
-        super().__init__(window_bytes=WINDOW_BYTES, window_entries=MAX_UNDER_WAY, spool=spool, say=say)
+        super().__init__(
+            window_bytes=WINDOW_BYTES,
+            window_entries=MAX_UNDER_WAY,
+            held_bytes=MAX_HELD_BYTES // 2,
+            spool=spool,
+            say=say,
+        )
         self._outbox = outbox
+        self.max_record_bytes = Limits().max_record_bytes
+        self.too_large = 0
 
     @property
     def is_full(self) -> bool:
         """Whether calls wait in the outbox because too much is held."""
-        return self._held_bytes >= MAX_HELD_BYTES
+        return self._memory_bytes - self._held.nbytes >= MAX_HELD_BYTES
 
     def collect(self, now: float) -> Fence | None:
         """Number and batch what was called, as far as memory allows; stops behind a fence and returns it."""
@@ -103,10 +115,20 @@ class LightLane(ReliableLane):
         self._add(requests.Scalars(columns), columns.spans(), scalars_bytes(columns), now)
 
     def _add_record(self, call: RecordCall, now: float) -> None:
+        self._outbox.free_light(call.nbytes)
+        if self._is_too_large(call):
+            return
         seq = self._last + 1
         message = requests.RecordMessage(call.record(Lane.LIGHT, seq))
-        self._outbox.free_light(call.nbytes)
         self._add(message, {call.run: (seq, seq)}, call.nbytes + RECORD_BYTES, now)
+
+    def _is_too_large(self, call: RecordCall) -> bool:
+        """Whether the daemon would not take a record; before it is copied, spooled and sent for nothing."""
+        if call.nbytes <= self.max_record_bytes:
+            return False
+        self.too_large += 1
+        self._say(f"{call.tag!r} is {call.nbytes:,} bytes, the daemon takes {self.max_record_bytes:,}: not logged")
+        return True
 
     def abandon(self) -> list[Fence]:
         """The connection ends: what is not in the spool is lost. Returns the fences that were waiting in line."""

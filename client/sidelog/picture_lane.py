@@ -46,6 +46,7 @@ class PictureLane:
         self._say = say
         self._flights: dict[int, _Flight] = {}
         self._unresolved: set[int] = set()
+        self._held_runs: set[int] = set()
         self._last = 0
         self.max_record_bytes = MIB
         self.lost: Counter[str] = Counter()
@@ -75,15 +76,29 @@ class PictureLane:
         """Snapshots that were sent and that the daemon has not taken over."""
         return sum(one.spec.nbytes for flight in self._flights.values() for one in flight.snapshots)
 
-    def first_unsettled_ordinal(self, runs: frozenset[int] | None) -> int | None:
-        """Of the oldest picture of some runs, or of all, that was called and has not settled; None if there is none."""
-        ordinals = [flight.ordinal for flight in self._flights.values() if runs is None or flight.run in runs]
+    @property
+    def is_stuck(self) -> bool:
+        """Whether all that is under way belongs to runs that are refused for now."""
+        return not self._in_window
+
+    def first_unsettled_ordinal(self, runs: frozenset[int] | None, *, held_too: bool = True) -> int | None:
+        """Of the oldest picture that was called and has not settled; None if there is none.
+
+        Args:
+            runs: of these runs; None for all.
+            held_too: those of runs that are refused for now count as well.
+        """
+        ordinals = [
+            flight.ordinal
+            for flight in self._flights.values()
+            if (runs is None or flight.run in runs) and (held_too or flight.run not in self._held_runs)
+        ]
         waiting = self._outbox.first_waiting_ordinal(runs)
         return min(ordinals if waiting is None else [*ordinals, waiting], default=None)
 
     def next_messages(self, runs: Mapping[int, RunHandle], epoch: int) -> list[list[Buffer]]:
         """The messages of the next picture to send; none when there is none, or too many have not settled."""
-        while len(self._flights) < MAX_PICTURE_RANGES:
+        while self._in_window < MAX_PICTURE_RANGES:
             call = self._outbox.take_picture()
             if call is None:
                 break
@@ -97,6 +112,21 @@ class PictureLane:
             else:
                 return self._begin(call, epoch)
         return []
+
+    @property
+    def _in_window(self) -> int:
+        """Pictures under way; those of a run that is refused for now do not stop the others."""
+        if not self._held_runs:
+            return len(self._flights)
+        return sum(flight.run not in self._held_runs for flight in self._flights.values())
+
+    def hold(self, run: int) -> None:
+        """A run is refused for now: what of it is under way may take its time."""
+        self._held_runs.add(run)
+
+    def let_go(self, run: int) -> None:
+        """The run is open."""
+        self._held_runs.discard(run)
 
     def _begin(self, call: RecordCall, epoch: int) -> list[list[Buffer]]:
         self._last += 1
@@ -133,14 +163,14 @@ class PictureLane:
                 self._lose(seq)
 
     def lose_unresolved(self) -> None:
-        """Every run is open or refused: nobody is left who could tell of the rest."""
-        for seq in list(self._unresolved):
+        """Every run has had its answer: but for those that are refused for now, nobody is left who could tell."""
+        for seq in [seq for seq in self._unresolved if self._flights[seq].run not in self._held_runs]:
             self._lose(seq)
 
     def abandon(self) -> None:
         """The deadline has passed: what is left is lost."""
         for seq in list(self._flights):
-            self._lose(seq, NOT_IN_TIME)
+            self._lose(seq, WITH_DAEMON if seq in self._unresolved else NOT_IN_TIME)
         while (call := self._outbox.take_picture()) is not None:
             self._give_up(call, NOT_IN_TIME)
 

@@ -1,7 +1,8 @@
 """What the light and the heavy lane have in common: numbered records that are kept until they have settled.
 
 Kept in memory; in the spool where no daemon takes them in time, or memory runs short. In the order of their numbers
-they are sent, and sent again to the next daemon. Records of a run that is refused for now wait; others go past them.
+they are sent, and sent again to the next daemon. Records of a run that is refused for now are kept apart
+(``held_entries``); others go past them.
 
 No socket, no clock; the spool is its only file.
 """
@@ -9,12 +10,25 @@ No socket, no clock; the spool is its only file.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from sidelog.kept_records import Entry, Message, Span, entries_in, frames_of, joined, sent_again, split_by_run, without
-from sidelog.spool import DamagedSpool, Place, Spool
+from sidelog.held_entries import HeldEntries
+from sidelog.kept_records import (
+    Entry,
+    Message,
+    Span,
+    entries_in,
+    frames_of,
+    groups_for_spool,
+    in_one_place,
+    sent_again,
+    split_by_run,
+    without,
+)
+from sidelog.spool import DamagedSpool, Spool
 from sidelog_shared.intervals import IntervalSet
-from sidelog_shared.records import Buffer, LaneState
+from sidelog_shared.limits import MIB
+from sidelog_shared.records import Buffer
 
 
 class ReliableLane:
@@ -24,32 +38,43 @@ class ReliableLane:
         window_bytes: so much is under way at once, or one entry that is larger: a daemon with a slow disk, or a slow
             encoder, is not handed everything.
         window_entries: the same, in entries.
+        held_bytes: so much of runs that are refused is kept in memory where the spool takes no more.
         spool: where records are kept that no daemon takes; None keeps them in memory alone.
         say: tells the user something.
 
     Attributes:
         lost: records that were given up.
+        unkept: records of runs that are refused, for which there was no room.
         damaged: records that could not be read back from the spool.
         left_in_spool: those that stand there and nowhere else, once the lane was abandoned.
     """
 
     def __init__(
-        self, *, window_bytes: int, window_entries: int, spool: Spool | None, say: Callable[[str], None]
+        self,
+        *,
+        window_bytes: int,
+        window_entries: int,
+        held_bytes: int,
+        spool: Spool | None,
+        say: Callable[[str], None],
     ) -> None:
         self._window_limit_bytes = window_bytes
         self._window_limit_entries = window_entries
-        self._entries: deque[Entry] = deque()  # in the order of their numbers
+        self._held_limit_bytes = held_bytes
+        self._entries: list[Entry] = []  # in the order of their numbers; without those of runs that are refused
         self._unsent: deque[Entry] = deque()  # those to be sent in this epoch
         self._window_bytes = 0
         self._window_entries = 0
-        self._held_bytes = 0
+        self._memory_bytes = 0
         self._last = 0
         self._settled = IntervalSet()
         self._pending = 0
-        self._waiting: set[int] = set()
+        self._held = HeldEntries(self._settled)
         self._spool = spool
+        self._spool_is_full = spool is None
         self._say = say
         self.lost = 0
+        self.unkept = 0
         self.damaged = 0
         self.left_in_spool = 0
 
@@ -61,22 +86,23 @@ class ReliableLane:
     @property
     def first_unsettled(self) -> int:
         """The lowest sequence number that has not settled, or the next one."""
-        return self._entries[0].first if self._entries else self._last + 1
+        firsts = (self._entries[0].first if self._entries else None, self._held.first)
+        return min((first for first in firsts if first is not None), default=self._last + 1)
 
     @property
     def pending(self) -> int:
         """Numbered records that have not settled."""
-        return self._pending
+        return self._pending + self._held.pending
 
     @property
-    def held_bytes(self) -> int:
+    def memory_bytes(self) -> int:
         """What the records in memory take."""
-        return self._held_bytes
+        return self._memory_bytes
 
     @property
     def spooled(self) -> int:
         """Numbered records that have not settled and stand in the spool."""
-        return sum(self._unsettled(entry) for entry in self._entries if entry.place is not None)
+        return self._held.spooled + sum(self._unsettled(entry) for entry in self._entries if entry.place is not None)
 
     def is_settled(self, target: int, runs: frozenset[int] | None, *, held_too: bool) -> bool:
         """Whether the records up to number ``target`` are; of these runs, or of all.
@@ -89,31 +115,41 @@ class ReliableLane:
         for entry in self._entries:
             if entry.first > target:
                 break
-            for run, (first, last) in entry.spans.items():
-                concerned = (runs is None or run in runs) and (held_too or run not in self._waiting) and first <= target
-                if concerned and self._settled.missing(first, min(last, target)):
-                    return False
-        return True
+            for run in entry.spans:
+                if (runs is None or run in runs) and (held_too or run not in self._held):
+                    for first, last in entry.ranges_of(run):
+                        if first <= target and self._settled.missing(first, min(last, target)):
+                            return False
+        return not held_too or self._held.is_settled(target, runs)
 
     # Runs that are refused for now
 
     def hold(self, run: int) -> None:
         """Send nothing of a run until it is open; all else goes past it."""
-        self._waiting.add(run)
-        entries, self._entries = self._entries, deque()
-        for entry in entries:
-            self._entries.extend(self._apart(entry))
+        self._held.hold(run)
+        entries, self._entries = self._entries, []
+        for part in [part for entry in entries for part in self._apart(entry)]:
+            if self._held.owns(part):
+                self._count_under_way(part, -1)
+                self._held.put(part)
+            else:
+                self._entries.append(part)
         self._line_up()
+        self._count()
 
     def let_go(self, run: int) -> None:
         """The run is open."""
-        self._waiting.discard(run)
+        entries = self._held.let_go(run)
+        for entry in entries:
+            self._count_under_way(entry, 1)
+        self._entries = sorted([*self._entries, *entries], key=lambda entry: entry.first)
         self._line_up()
+        self._count()
 
     @property
     def is_stuck(self) -> bool:
         """Whether all that is pending belongs to runs that are refused for now."""
-        return all(entry.spans.keys() <= self._waiting for entry in self._entries)
+        return not self._entries
 
     # Sending
 
@@ -123,19 +159,26 @@ class ReliableLane:
         Of one batch, the records of one run may have settled and those of another not. A new daemon would count the
         former a second time.
         """
-        entries, self._entries = self._entries, deque()
+        self._entries = self._left_of(self._entries)
+        for run, entries in [(run, self._held.entries_of(run)) for run in self._held.runs]:
+            self._held.replace(run, self._left_of(entries))
+        self._line_up()
+        self._window_bytes = self._window_entries = 0
+
+    def _left_of(self, entries: Iterable[Entry]) -> list[Entry]:
+        """What has not settled of some entries, unsent."""
+        kept: list[Entry] = []
         for entry in entries:
-            left = self._settled.missing(entry.first, entry.last)
+            left = entry.left(self._settled)
             if not left:
                 self._forget(entry)
                 continue
             parts = [entry] if entry.message is None else without(entry, left)
-            self._held_bytes += sum(part.nbytes for part in parts) - entry.nbytes
-            self._entries.extend(parts)
-        for entry in self._entries:
+            self._memory_bytes += sum(part.nbytes for part in parts) - entry.nbytes if entry.message is not None else 0
+            kept += parts
+        for entry in kept:
             entry.sent = False
-        self._line_up()
-        self._window_bytes = self._window_entries = 0
+        return kept
 
     def next_messages(self, epoch: int) -> list[list[Buffer]]:
         """The messages of the next entry to send; none when all are sent or too much is under way."""
@@ -144,46 +187,46 @@ class ReliableLane:
             if self._window_bytes and self._window_bytes + entry.nbytes > self._window_limit_bytes:
                 break
             self._unsent.popleft()
-            if entry.spans.keys() & self._waiting:
-                continue  # let_go() lines it up again
             try:
                 messages = self._messages(entry, epoch)
             except DamagedSpool as error:
                 self._give_up(entry, error)
                 continue
+            if not messages:  # the daemon had it from an earlier epoch, and has written it
+                self._entries.remove(entry)
+                self._forget(entry)
+                continue
             entry.sent = True
-            self._window_bytes += entry.nbytes
-            self._window_entries += 1
-            if messages:
-                return messages
+            self._count_under_way(entry, 1)
+            return messages
         return []
 
-    def settle(self, state: LaneState) -> None:
+    def settle(self, settled: IntervalSet) -> None:
         """Forget what has reached its end.
 
         Args:
-            state: of this lane, as the current daemon knows it.
+            settled: numbers that have, as the current daemon knows it.
         """
         # What an earlier daemon said stays true; this one may not know of it.
-        for first, last in state.settled.ranges():
-            self._settled.add(first, last)
-        kept: deque[Entry] = deque()
-        pending, unsent = 0, len(self._unsent)
+        fresh = [span for span in settled.ranges() if self._settled.add(*span)]
+        if not fresh:
+            return
+        kept: list[Entry] = []
+        pending, lines_up = 0, False
         for entry in self._entries:
             count = self._unsettled(entry)
             if count:
                 pending += count
                 kept.append(entry)
                 continue
-            if entry.sent:
-                self._window_bytes -= entry.nbytes
-                self._window_entries -= 1
-            else:
-                unsent = -1
+            lines_up |= not entry.sent
+            self._count_under_way(entry, -1)
             self._forget(entry)
         self._entries, self._pending = kept, pending
-        if unsent < 0:
+        if lines_up:
             self._line_up()
+        for entry in self._held.settle(fresh):
+            self._forget(entry)
 
     # The spool
 
@@ -203,23 +246,60 @@ class ReliableLane:
         if self._spool is None:
             return 0
         self._separate(before)
-        count = done_bytes = 0
+        entries, count, room = self._spilled(self._entries, before, at_most_bytes, epoch)
+        if count:
+            self._entries = entries
+            self._line_up()
+        for run in self._held.runs:
+            spilled, room = self._spill_held(run, before, room, epoch)
+            count += spilled
+        return count
+
+    def _spill_held(self, run: int, before: float, room_bytes: int, epoch: int) -> tuple[int, int]:
+        """As :meth:`_spilled`, of a run that is refused: all of it once it is time for the oldest. It may go on for
+        hours, and a place for every few records would be too many."""
+        held = self._held.entries_of(run)
+        begin = len(held)
+        while begin and held[begin - 1].message is not None:
+            begin -= 1
+        is_short = 2 * self._held.nbytes > self._held_limit_bytes
+        if begin == len(held) or not (is_short or held[begin].made_at <= before):
+            return 0, room_bytes
+        entries, count, room_bytes = self._spilled(held[begin:], float("inf"), room_bytes, epoch)
+        if count:
+            self._held.replace(run, held[:begin] + entries)
+        return count, room_bytes
+
+    def _spilled(
+        self, entries: list[Entry], before: float, room_bytes: int, epoch: int
+    ) -> tuple[list[Entry], int, int]:
+        """Put what is old of some entries into the spool.
+
+        Returns:
+            The entries afterwards; how many records were put there; what is left of the room.
+        """
+        assert self._spool is not None
         moved: dict[Entry, Entry | None] = {}
-        for group in self._groups(before):
+        count = 0
+        for group in groups_for_spool(entries, before):
+            if room_bytes <= 0:
+                break
             place = self._spool.keep([frames for entry in group for frames in frames_of(entry, epoch)], epoch)
+            self._spool_is_full = place is None
             if place is None:
                 break
             moved |= dict.fromkeys(group)
-            moved[group[0]] = self._moved(group, place)
-            count += sum(map(self._unsettled, group))
-            done_bytes += place.nbytes
-            if done_bytes >= at_most_bytes:
-                break
+            moved[group[0]] = in_one_place(group, place)
+            if group[0].sent and not self._held.owns(group[0]):
+                self._window_entries -= len(group) - 1
+            for entry in group:
+                self._free(entry)
+                count += self._unsettled(entry)
+            room_bytes -= place.nbytes
         if moved:
-            now_kept = [moved.get(entry, entry) for entry in self._entries]
-            self._entries = deque(entry for entry in now_kept if entry is not None)
-            self._line_up()
-        return count
+            now_kept = [moved.get(entry, entry) for entry in entries]
+            entries = [entry for entry in now_kept if entry is not None]
+        return entries, count, room_bytes
 
     def restore(self, entries: Iterable[Entry]) -> None:
         """Take over what another process left in its spool."""
@@ -230,19 +310,34 @@ class ReliableLane:
 
     # Inside
 
-    def _add(self, message: Message, spans: dict[int, Span], nbytes: int, made_at: float) -> None:
+    def _add(self, message: Message, spans: Mapping[int, Span], nbytes: int, made_at: float) -> None:
         """Keep the records that come next; their message has their numbers already."""
-        last = max(last for _, last in spans.values())
-        parts = self._apart(Entry(self._last + 1, last, spans, nbytes, made_at, message))
-        self._entries.extend(parts)
-        self._unsent.extend(parts)
-        self._held_bytes += nbytes
-        self._pending += last - self._last
-        self._last = last
+        entry = Entry(self._last + 1, max(last for _, last in spans.values()), spans, nbytes, made_at, message)
+        self._memory_bytes += nbytes
+        self._last = entry.last
+        for part in self._apart(entry):
+            if not self._held.owns(part):
+                self._entries.append(part)
+                self._unsent.append(part)
+                self._pending += part.last - part.first + 1
+            elif self._spool_is_full and self._held.nbytes >= self._held_limit_bytes:
+                self._leave_out(part)
+            else:
+                self._held.put(part)
+
+    def _leave_out(self, entry: Entry) -> None:
+        """There is no room for more of a run that is refused; that must not stop the others."""
+        self.unkept += entry.last - entry.first + 1
+        self._settled.add(entry.first, entry.last)
+        self._free(entry)
+        self._say(
+            "what is logged into a run that is refused is lost and counted: the spool takes no more, and "
+            f"{self._held.nbytes / MIB:,.0f} MiB of it wait in memory"
+        )
 
     def _apart(self, entry: Entry) -> list[Entry]:
         """An entry, or several, so that what must wait is not in one with what need not."""
-        if len(entry.spans) == 1 or not entry.spans.keys() & self._waiting:
+        if len(entry.spans) == 1 or not any(run in self._held for run in entry.spans):
             return [entry]
         if entry.message is not None:
             return self._parts(entry)
@@ -254,14 +349,16 @@ class ReliableLane:
             return [entry]  # it is told when it is to be sent
         self._spool.release(entry.place)
         parts = [part for one in loaded for part in (split_by_run(one) if len(one.spans) > 1 else [one])]
+        self._count_under_way(entry, -1)
         for part in parts:
             part.sent = entry.sent
-        self._held_bytes += sum(part.nbytes for part in parts)
+            self._count_under_way(part, 1)
+        self._memory_bytes += sum(part.nbytes for part in parts)
         return parts
 
     def _separate(self, before: float) -> None:
         """What goes into the spool is of one run each: one that is refused later takes no other out of it again."""
-        entries, self._entries = self._entries, deque()
+        entries, self._entries = self._entries, []
         for entry in entries:
             is_mixed = entry.message is not None and len(entry.spans) > 1 and entry.made_at <= before
             self._entries.extend(self._parts(entry) if is_mixed else [entry])
@@ -272,39 +369,17 @@ class ReliableLane:
         """An entry in memory, as one for each run."""
         parts = split_by_run(entry)
         surplus = sum(part.nbytes for part in parts) - entry.nbytes
-        self._held_bytes += surplus
+        self._memory_bytes += surplus
         if entry.sent:
             self._window_bytes += surplus
             self._window_entries += len(parts) - 1
         return parts
 
-    def _groups(self, before: float) -> list[list[Entry]]:
-        """What is to be put into the spool, by places."""
-        groups: list[list[Entry]] = []
-        for entry in self._entries:
-            if entry.made_at > before:
-                break
-            if entry.message is None:
-                continue
-            if not groups or not joined(groups[-1], entry):
-                groups.append([entry])
-            else:
-                groups[-1].append(entry)
-        return groups
-
-    def _moved(self, group: list[Entry], place: Place) -> Entry:
-        """One entry for those that stand at a place of the spool now."""
-        for entry in group:
-            self._free(entry)
-        spans: dict[int, Span] = {}
-        for entry in group:
-            for run, (low, high) in entry.spans.items():
-                spans[run] = (spans[run][0] if run in spans else low, high)
-        first, last = group[0], group[-1]
-        if first.sent:
-            self._window_entries -= len(group) - 1
-        nbytes = sum(entry.nbytes for entry in group)
-        return Entry(first.first, last.last, spans, nbytes, first.made_at, None, place, first.sent)
+    def _count_under_way(self, entry: Entry, sign: int) -> None:
+        """An entry begins (1) or ceases (-1) to count as under way, if it is sent."""
+        if entry.sent:
+            self._window_bytes += sign * entry.nbytes
+            self._window_entries += sign
 
     def _messages(self, entry: Entry, epoch: int) -> list[list[Buffer]]:
         if entry.message is not None:
@@ -315,7 +390,7 @@ class ReliableLane:
 
     def _free(self, entry: Entry) -> None:
         """An entry leaves memory."""
-        self._held_bytes -= entry.nbytes
+        self._memory_bytes -= entry.nbytes
 
     def _forget(self, entry: Entry) -> None:
         if entry.message is not None:
@@ -334,6 +409,8 @@ class ReliableLane:
     def _give_up_all(self) -> None:
         self.left_in_spool = self.spooled
         self.lost += self.pending - self.left_in_spool
+        for run in list(self._held.runs):
+            self._entries += self._held.let_go(run)
         for entry in self._entries:
             if entry.message is not None:
                 self._free(entry)
@@ -349,4 +426,4 @@ class ReliableLane:
         self._pending = sum(map(self._unsettled, self._entries))
 
     def _unsettled(self, entry: Entry) -> int:
-        return sum(last - first + 1 for first, last in self._settled.missing(entry.first, entry.last))
+        return entry.count_unsettled(self._settled)

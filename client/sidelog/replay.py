@@ -85,7 +85,8 @@ def _replay(path: Path, settings: Settings, timeout_s: float) -> Exit:
     except SidelogError as error:
         say(f"{path} is kept: {error}")
         return Exit.NOT_WRITTEN
-    done = f"{statistics.written:,} records stand in the event files"
+    # Not what the daemon wrote: one that still knows the training counts what it had written before, too.
+    done = f"{left.count - statistics.rejected - statistics.lost:,} records stand in the event files"
     if statistics.rejected:
         done += f", {statistics.rejected:,} were rejected, for the reasons above"
     print(f"{path}: {done}")
@@ -121,7 +122,8 @@ def _write(settings: Settings, left: LeftSpool, timeout_s: float) -> Statistics:
     Raises:
         TransportError, WriterError, ProtocolError: as :meth:`Connection.flush`; what is not written stays in the file.
     """
-    connection = Connection(settings, None if settings.endpoint else Rendezvous(), left)
+    rendezvous = None if settings.endpoint else Rendezvous()
+    connection = Connection(settings, rendezvous, left, patience_s=timeout_s)
     goodbye_s = 0.0
     try:
         while True:

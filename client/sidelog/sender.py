@@ -37,8 +37,6 @@ SILENT_S = 2.0
 PATIENT_S = 10.0
 """The same, where the daemon's lock shows that its process lives: a loaded machine, or a stopped process."""
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
-NOBODY_ANSWERS_S = 5.0
-"""Who has waited for so long, and there never was a connection, waits for a daemon that is not there."""
 HOPELESS_S = 0.5
 """How long a closing connection tries all the same."""
 PROGRESS_S = 1.0
@@ -61,6 +59,7 @@ class Sender:
         find_endpoint: gives the daemon's endpoint; may take a second, and may start the daemon; asks what it is
             given, every few hundredths of a second, whether to give up.
         daemon_lives: whether the daemon's process certainly lives, where that can be known.
+        patience_s: see :meth:`is_hopeless`.
         memory_is_short: whether snapshots that the daemon has not taken over fill half of their memory.
         say: tells the user something, once per text.
     """
@@ -74,6 +73,7 @@ class Sender:
         lock: threading.Lock,
         find_endpoint: Callable[[Callable[[], bool]], str],
         daemon_lives: Callable[[], bool],
+        patience_s: float,
         memory_is_short: Callable[[], bool],
         say: Callable[[str], None],
     ) -> None:
@@ -83,6 +83,7 @@ class Sender:
         self._lock = lock
         self._find_endpoint = find_endpoint
         self._daemon_lives = daemon_lives
+        self._patience_s = patience_s
         self._memory_is_short = memory_is_short
         self._say = say
         self._endpoint = ""
@@ -119,13 +120,13 @@ class Sender:
         """Whether waiting any longer will not help somebody who has waited for so long.
 
         A daemon that cannot be started or is of another version will not come; one that never answered in
-        ``NOBODY_ANSWERS_S`` is not there. One that is being started is.
+        ``patience_s`` is not there. One that is being started is.
         """
         if self._hopeless or self._delivery.failure is not None:
             return True
         if self._was_live or self._looking:
             return False
-        return min(waited_s, time.monotonic() - self._asked_since) > NOBODY_ANSWERS_S
+        return min(waited_s, time.monotonic() - self._asked_since) > self._patience_s
 
     def stop(self, deadline_s: float, show_progress: Callable[[float], None]) -> None:
         """Settle what is left until the deadline, say goodbye, end the thread.

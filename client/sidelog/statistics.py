@@ -15,6 +15,7 @@ NOT_TAKEN = "called while too many waited for a daemon"
 LATE = "called when the process was ending"
 DAMAGED = "damaged in the spool"
 RUN_REFUSED = "of a run that the daemon refused"
+NOT_KEPT = "of a run that the daemon refused, and the spool was full"
 TOO_LARGE = "larger than the daemon takes"
 """Causes of a loss, as they are told."""
 

@@ -76,7 +76,7 @@ class Viewer:
         self._told_at = now
         self._told = ClientView(
             lanes={
-                Lane.LIGHT: Backlog(waiting + self._light.pending, waiting * CALL_BYTES + self._light.held_bytes),
+                Lane.LIGHT: Backlog(waiting + self._light.pending, waiting * CALL_BYTES + self._light.memory_bytes),
                 Lane.HEAVY: Backlog(outbox.heavy_count + self._heavy.pending, outbox.heavy_bytes),
                 Lane.PICTURE: Backlog(
                     outbox.picture_count + pictures.under_way, outbox.picture_bytes + pictures.held_bytes

@@ -20,7 +20,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """To the writer: open a run directory for a worker; answered by RunOpened or RunRefused.
+    """To the writer: open a run directory for a worker; answered by RunOpened, RunRefused or RunPaused.
 
     Attributes:
         wall_time: when the worker opened it; None where nobody knows.
@@ -145,6 +145,15 @@ class RunRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class RunPaused:
+    """An open run cannot be written: what came of it is kept and tried again, more is not wanted until RunOpened."""
+
+    worker: str
+    run: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunClosed:
     """A worker's run is closed.
 
@@ -157,4 +166,4 @@ class RunClosed:
     written: int = field(default=0, compare=False)
 
 
-Outcome = Settled | Dropped | Rejected | Noted | RunOpened | RunRefused | RunClosed
+Outcome = Settled | Dropped | Rejected | Noted | RunOpened | RunRefused | RunPaused | RunClosed

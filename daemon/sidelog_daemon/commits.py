@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from sidelog_daemon.actions import Noted, Outcome, RunClosed, Settled
+from sidelog_daemon.actions import Noted, Outcome, RunClosed, RunOpened, RunPaused, Settled
 from sidelog_daemon.held_run import HeldRun
 from sidelog_daemon.roster import Roster
 from sidelog_shared.errors import WriterError
@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 IDLE_S = 0.2
 LATEST_S = 1.0
 RETRY_S = 1.0
+PAUSE_AFTER_S = 1.0
+"""Who uses a run that could not be written for so long keeps its records: here they would pile up, and there they would
+fill what may be under way, so that its other runs stood still too."""
 GROUP_BYTES = 8 * MIB
 
 
@@ -73,20 +76,8 @@ class Commits:
             run.directory.commit()
         except WriterError as error:
             run.error = str(error)
-            if not run.failing:
-                run.failing_since = now
-                text = f"{run.path} cannot be written, kept and tried again every second: {error}"
-                log.error("%s: %s", self._roster.labels(run.workers), text)
-                for worker in sorted(run.workers):
-                    self._report(Noted(worker, text, logged=True))
-            run.failing = True
-            run.retry_at = now + RETRY_S
-            run.since = run.since if run.since is not None else now
+            self._put_off(run, error, now)
             return
-        if run.failing:
-            log.warning("%s: %s can be written again; nothing was lost", self._roster.labels(run.workers), run.path)
-            run.failing = False
-            run.failing_since, run.error = None, ""
         self._tell_of_removal(run)
         run.since = None
         run.pending_bytes = 0
@@ -95,8 +86,36 @@ class Commits:
             run.written_in_all += len(held)
             self._report(Settled(worker, lane, tuple(held.ranges())))
         run.unsettled.clear()
+        if run.failing:
+            self._go_on(run)
         if run.closers:
             self._finish(run)
+
+    def _put_off(self, run: HeldRun, error: WriterError, now: float) -> None:
+        """The group of a run could not be written: it is tried again, and in the end its users keep what comes."""
+        run.error = str(error)
+        if run.failing_since is None:
+            run.failing_since = now
+            text = f"{run.path} cannot be written, kept and tried again every second: {error}"
+            log.error("%s: %s", self._roster.labels(run.workers), text)
+            for worker in sorted(run.workers):
+                self._report(Noted(worker, text, logged=True))
+        run.failing = True
+        run.retry_at = now + RETRY_S
+        run.since = run.since if run.since is not None else now
+        if not run.paused and now - run.failing_since >= PAUSE_AFTER_S:
+            run.paused = True
+            for worker, number in sorted(run.users):
+                self._report(RunPaused(worker, number, run.error))
+
+    def _go_on(self, run: HeldRun) -> None:
+        """A run can be written again."""
+        log.warning("%s: %s can be written again; nothing was lost", self._roster.labels(run.workers), run.path)
+        run.failing, run.failing_since, run.error = False, None, ""
+        if run.paused:
+            run.paused = False
+            for worker, number in sorted(run.users):
+                self._report(RunOpened(worker, number, run.directory.written(worker)))
 
     def _tell_of_removal(self, run: HeldRun) -> None:
         """Say once that a folder was removed and made again, whichever of the runs in it is the first to find out."""

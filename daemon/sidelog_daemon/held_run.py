@@ -14,7 +14,12 @@ from sidelog_shared.records import Lane
 
 @dataclass(slots=True, eq=False)
 class HeldRun:
-    """An open run directory, who uses it, and what stands in its unwritten group."""
+    """An open run directory, who uses it, and what stands in its unwritten group.
+
+    Attributes:
+        failing: its group cannot be written, and is tried again.
+        paused: it has been failing for so long that its users were asked to send no more.
+    """
 
     directory: RunDirectory
     path: Path
@@ -23,6 +28,7 @@ class HeldRun:
     since: float | None = None
     touched: float = 0.0
     failing: bool = False
+    paused: bool = False
     retry_at: float = 0.0
     notes: HeldRun | None = None
     notes_of: set[HeldRun] = field(default_factory=set)

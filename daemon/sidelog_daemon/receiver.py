@@ -159,6 +159,7 @@ class Receiver:
             self._socket.send_multipart([action.peer, *action.frames], zmq.NOBLOCK)
         except zmq.Again:
             self.unsent["slow client"] += 1
+            self._reception.not_told(action.peer)
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise

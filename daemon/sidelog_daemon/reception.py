@@ -15,15 +15,16 @@ from sidelog_daemon.actions import (
     Commit,
     Dropped,
     Noted,
-    OpenRun,
     Outcome,
     Rejected,
     RunClosed,
     RunOpened,
+    RunPaused,
     RunRefused,
     Send,
     Settled,
 )
+from sidelog_daemon.admission import Admission
 from sidelog_daemon.complaints import Complaints, counted
 from sidelog_daemon.intake import Intake
 from sidelog_daemon.report import Reporter
@@ -34,7 +35,6 @@ from sidelog_shared.client_view import most
 from sidelog_shared.errors import MalformedHeader, ProtocolError, VersionMismatch
 from sidelog_shared.frames import Envelope, MessageKind, unpack
 from sidelog_shared.limits import Limits
-from sidelog_shared.names import check_run_name
 from sidelog_shared.records import Buffer, End, Refusal, Worker
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,6 @@ class Reception:
     ) -> None:
         self._instance = instance
         self._logdir = logdir
-        self._absolute_paths = absolute_paths
         self._limits = limits
         self._process_is_gone = process_is_gone
         self._roster = roster or Roster()
@@ -85,6 +84,9 @@ class Reception:
         self._draining = False
         self._complaints = Complaints(self._roster)
         self._intake = Intake(limits, self._complaints)
+        self._admission = Admission(
+            logdir=logdir, absolute_paths=absolute_paths, roster=self._roster, complaints=self._complaints
+        )
 
     @property
     def faults(self) -> Counter[str]:
@@ -142,10 +144,10 @@ class Reception:
             case _ if session is None:
                 return []
             case requests.OpenRun():
-                return self._open_run(session, request)
+                return self._admission.open(session, request)
             case requests.CloseRun():
                 session.hear_missing(request.missing)
-                return self._close_run(session, request.run)
+                return self._admission.close(session, request.run)
             case requests.Scalars():
                 return self._intake.scalars(session, request)
             case requests.RecordMessage():
@@ -162,7 +164,7 @@ class Reception:
             case requests.Heartbeat():
                 if request.view is not None:
                     session.view, session.viewed_at = request.view, now
-                return [self._state(session, now)]
+                return self._state(session, now)
             case requests.Bye():
                 session.leaving = True
                 session.is_remembered = request.remember
@@ -200,40 +202,12 @@ class Reception:
         session.connect(peer, epoch, hello, now)
         return [Send(peer, welcome)]
 
-    def _open_run(self, session: Session, request: requests.OpenRun) -> list[Action]:
-        try:
-            path = self._resolve(request.path)
-        except ValueError as error:
-            self._roster.open_run(session.worker.id, request.run, request.path)
-            return [self._refuse_run(session, request.run, Refusal.RUN_NAME, str(error))]
-        # A run that is already open is opened again: the answer tells a new epoch what stands in it. It stays open
-        # meanwhile: a client that asked twice may have had its first answer, and sends.
-        if session.runs.get(request.run) is not RunState.OPEN:
-            session.runs[request.run] = RunState.OPENING
-        self._roster.open_run(session.worker.id, request.run, path)
-        return [OpenRun(session.worker.id, request.run, path, request.wall_time)]
-
-    def _resolve(self, path: str) -> str:
-        if path.startswith("/"):
-            if not self._absolute_paths:
-                raise ValueError(f"run name is {path!r}, expected a path relative to this daemon's --logdir "
-                                 f"{self._logdir}")  # fmt: skip
-            if "\0" in path:
-                raise ValueError(f"run path is {path!r}, expected none with a NUL character")
-            return path
-        return str(self._logdir / check_run_name(path))
-
-    def _close_run(self, session: Session, run: int) -> list[Action]:
-        if session.runs.get(run) is not RunState.OPEN:
-            return []
-        return [session.close_of(run, forget=False)]
-
     def _reject_unreadable(self, session: Session, envelope: Envelope, error: ProtocolError) -> list[Action]:
         """Answer what cannot be read, as far as it can be told what it was: nobody waits for it for ever."""
         try:
             if envelope.kind == MessageKind.OPEN_RUN:
                 run = requests.read_run(envelope)
-                return [self._refuse_run(session, run, Refusal.RUN_NAME, str(error))]
+                return [self._admission.refuse(session, run, Refusal.RUN_NAME, str(error))]
             lane, first, last = requests.read_position(envelope)
         except MalformedHeader:
             return []
@@ -252,6 +226,7 @@ class Reception:
         session = self._sessions.get(outcome.worker)
         if session is None:
             return []
+        actions: list[Action] = []
         match outcome:
             case Settled():
                 session.settle(outcome.lane, outcome.ranges, outcome.end)
@@ -269,32 +244,14 @@ class Reception:
                     log.warning("%s: %s", who, outcome.text)
                 session.note(outcome.text)
             case RunOpened():
-                path = self._roster.path(session.worker.id, outcome.run)
-                if outcome.run not in session.told_open:
-                    session.told_open.add(outcome.run)
-                    log.info("%s: %s is open", session.worker.label, path)
-                session.runs[outcome.run] = RunState.OPEN
-                session.refusals.pop(outcome.run, None)
-                if session.leaving:
-                    return self._try_leave(session)
-                return [Send(session.peer, replies.Opened(outcome.run, outcome.marks).frames(session.epoch))]
+                actions = self._admission.opened(session, outcome)
             case RunRefused():
-                session.runs.pop(outcome.run, None)
-                refusal = self._refuse_run(session, outcome.run, outcome.code, outcome.text, outcome.endpoint)
-                return [refusal, *(self._try_leave(session) if session.leaving else [])]
+                actions = self._admission.refused(session, outcome)
+            case RunPaused():
+                actions = self._admission.paused(session, outcome)
             case RunClosed():
-                path = self._roster.path(session.worker.id, outcome.run)
-                log.info("%s: %s is closed, %s records written", session.worker.label, path, f"{outcome.written:,}")
-                session.told_open.discard(outcome.run)
-                if session.runs.pop(outcome.run, None) is RunState.CLOSING:
-                    self._roster.close_run(session.worker.id, outcome.run)
-        return self._try_leave(session) if session.leaving else []
-
-    def _refuse_run(self, session: Session, run: int, code: Refusal, text: str, endpoint: str = "") -> Send:
-        if session.refusals.get(run) != text:  # it is asked for again every second
-            session.refusals[run] = text
-            self._complaints.complain(session, text)
-        return Send(session.peer, replies.Refused(code, text, run, endpoint).frames(session.epoch))
+                actions = self._admission.closed(session, outcome)
+        return [*actions, *(self._try_leave(session) if session.leaving else [])]
 
     def _try_leave(self, session: Session) -> list[Action]:
         """Let go of a leaving worker's runs once all it sent is settled, and of the worker once they are closed."""
@@ -335,7 +292,7 @@ class Reception:
                 session.hastened_at = now
                 actions.append(Commit())
             if session.changed and self._is_due(session, now):
-                actions.append(self._state(session, now))
+                actions += self._state(session, now)
         return actions
 
     def next_tick_s(self, now: float) -> float:
@@ -353,12 +310,20 @@ class Reception:
             return False
         return session.awaiting_state or now - session.stated_at >= STATE_INTERVAL_S
 
-    def _state(self, session: Session, now: float) -> Send:
+    def _state(self, session: Session, now: float) -> list[Action]:
         session.changed = False
         session.stated_at = now
         if session.awaiting_state and session.settled:
             session.awaiting_state = False
-        return Send(session.peer, replies.State(session.status()).frames(session.epoch))
+        state = Send(session.peer, replies.State(session.status()).frames(session.epoch))
+        settled = session.tell_settled()
+        return [state] if settled is None else [state, Send(session.peer, settled.frames(session.epoch))]
+
+    def not_told(self, peer: bytes) -> None:
+        """A message could not be sent: a later one must say again what it said."""
+        session = self._peers.get(peer)
+        if session is not None:
+            session.tell_all()
 
     # Going down
 

@@ -14,9 +14,10 @@ from sidelog_daemon.actions import CloseRun
 from sidelog_daemon.meter import Meter
 from sidelog_shared.client_view import ClientView
 from sidelog_shared.errors import LimitExceeded, MalformedHeader
+from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.missing import PRESSURE_IN_DAEMON, Missing, listed
 from sidelog_shared.records import Buffer, End, Lane, LaneState, Record, Worker
-from sidelog_shared.replies import Status, Trouble
+from sidelog_shared.replies import MAX_SETTLED_RANGES, MAX_STATE_RANGES, Settled, Status, Trouble
 from sidelog_shared.requests import Hello, Part
 
 
@@ -134,6 +135,7 @@ class Session:
     viewed_at: float = 0.0
     last_trouble: str = ""
     troubled_at: float = 0.0
+    _untold: dict[Lane, IntervalSet] = field(default_factory=lambda: {lane: IntervalSet() for lane in Lane})
     _highest: dict[tuple[Lane, int], int] = field(default_factory=dict)
     _assemblies: dict[tuple[Lane, int], Assembly] = field(default_factory=dict)
     _dropped_tags: dict[str, int] = field(default_factory=dict)
@@ -178,6 +180,8 @@ class Session:
             for hole in state.received.missing(1, last) if last else ():
                 state.received.add(*hole)
                 state.settled.add(*hole)
+        self.tell_all()
+        self.changed |= any(state.settled.range_count > MAX_STATE_RANGES for state in self.lanes.values())
 
     def take(self, lane: Lane, first: int, last: int, spans: Mapping[int, tuple[int, int]]) -> list[tuple[int, int]]:
         """Mark ``first..last`` as received; returns those that are new, as ranges.
@@ -264,6 +268,7 @@ class Session:
             count = state.settled.add(first, last)
             if count:
                 state.ends[end] = state.ends.get(end, 0) + count
+                self._untold[lane].add(first, last)
         self.changed = True
 
     def drop(self, record: Record) -> None:
@@ -303,3 +308,25 @@ class Session:
 
     def status(self) -> Status:
         return Status(self.lanes, self._dropped_tags, tuple(self._troubles))
+
+    def tell_all(self) -> None:
+        """What was told may not have been heard: all that has settled is told again."""
+        self._untold = {lane: IntervalSet(state.settled.ranges()) for lane, state in self.lanes.items()}
+
+    def tell_settled(self) -> Settled | None:
+        """What has settled and was not told, beside a STATE; some of it, if it is much.
+
+        Returns:
+            None where the STATE says it all.
+        """
+        told: dict[Lane, tuple[tuple[int, int], ...]] = {}
+        room = MAX_SETTLED_RANGES
+        for lane, state in self.lanes.items():
+            untold = self._untold[lane]
+            if state.settled.range_count <= MAX_STATE_RANGES:
+                untold.take_lowest(untold.range_count)
+                continue
+            told[lane] = tuple(untold.take_lowest(room))
+            room -= len(told[lane])
+            self.changed |= bool(untold)
+        return Settled(told) if room < MAX_SETTLED_RANGES else None

@@ -26,6 +26,7 @@ from sidelog_daemon.actions import (
     Rejected,
     RunClosed,
     RunOpened,
+    RunPaused,
     RunRefused,
     Settled,
     WriteRecord,
@@ -180,9 +181,15 @@ class EventWriter:
         except WriterError as error:
             self._report(RunRefused(*handle, Refusal.RUN_UNWRITABLE, str(error)))
             return
+        if run.paused and handle not in self._handles:
+            self._report(RunRefused(*handle, Refusal.RUN_UNWRITABLE, run.error))
+            return
         run.closers = [closer for closer in run.closers if (closer.worker, closer.run) != handle]  # it is back
         run.users.add(handle)
         self._handles[handle] = run
+        if run.paused:
+            self._report(RunPaused(*handle, run.error))
+            return
         run.directory.begin(command.wall_time)
         if run.since is None:
             run.since = run.touched = time.monotonic()

@@ -41,6 +41,7 @@ class MessageKind(IntEnum):
     DRAINING = 69
     GOODBYE = 70
     REPORT = 71
+    SETTLED = 72
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
 
@@ -12,11 +12,12 @@ class IntervalSet:
     In the ordinary case it is one range from 1 on, and adding the next number is O(1).
     """
 
-    __slots__ = ("_firsts", "_lasts")
+    __slots__ = ("_count", "_firsts", "_lasts")
 
     def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
         self._firsts: list[int] = []
         self._lasts: list[int] = []
+        self._count = 0
         for first, last in ranges:
             self.add(first, last)
 
@@ -41,6 +42,7 @@ class IntervalSet:
         lasts, firsts = self._lasts, self._firsts
         if lasts and lasts[-1] == first - 1:
             lasts[-1] = last
+            self._count += last - first + 1
             return last - first + 1
         left = bisect_right(lasts, first - 2)
         right = bisect_right(firsts, last + 1)
@@ -52,30 +54,42 @@ class IntervalSet:
             last = max(last, lasts[right - 1])
         firsts[left:right] = [first]
         lasts[left:right] = [last]
+        self._count += added
         return added
 
     def missing(self, first: int, last: int) -> list[tuple[int, int]]:
         """The ranges of ``first..last`` that are not in the set."""
         holes = []
-        for low, high in zip(self._firsts, self._lasts, strict=True):
-            if high < first:
-                continue
-            if low > last:
-                break
+        index = bisect_left(self._lasts, first)
+        while index < len(self._firsts) and self._firsts[index] <= last:
+            low, high = self._firsts[index], self._lasts[index]
             if low > first:
                 holes.append((first, low - 1))
             first = high + 1
+            index += 1
         if first <= last:
             holes.append((first, last))
         return holes
 
     def keep_newest(self, count: int) -> None:
         """Forget all but the ``count`` highest ranges."""
-        surplus = max(0, len(self._firsts) - count)
-        del self._firsts[:surplus], self._lasts[:surplus]
+        self.take_lowest(max(0, len(self._firsts) - count))
 
-    def ranges(self) -> list[tuple[int, int]]:
-        return list(zip(self._firsts, self._lasts, strict=True))
+    def take_lowest(self, count: int) -> list[tuple[int, int]]:
+        """Take the ``count`` lowest ranges out of the set; fewer where there are fewer."""
+        taken = self.ranges(count)
+        del self._firsts[:count], self._lasts[:count]
+        self._count -= sum(last - first + 1 for first, last in taken)
+        return taken
+
+    @property
+    def range_count(self) -> int:
+        """How many ranges there are."""
+        return len(self._firsts)
+
+    def ranges(self, count: int | None = None) -> list[tuple[int, int]]:
+        """The ranges, or the ``count`` lowest of them, ascending."""
+        return list(zip(self._firsts[:count], self._lasts[:count], strict=True))
 
     def __contains__(self, number: int) -> bool:
         index = bisect_right(self._firsts, number) - 1
@@ -86,7 +100,7 @@ class IntervalSet:
             yield from range(first, last + 1)
 
     def __len__(self) -> int:
-        return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
+        return self._count
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, IntervalSet) and self.ranges() == other.ranges()

@@ -18,8 +18,11 @@ from sidelog_shared.requests import FEATURES
 
 _UINT31 = 2**31 - 1
 _UINT63 = 2**63 - 1
-_MAX_RANGES = 256
-"""Ranges of one lane in one STATE; more are said by a later one. Keeps the header under its limit."""
+MAX_STATE_RANGES = 256
+"""Ranges of one lane in one STATE, the lowest; what else has settled is said by SETTLED. Keeps the header under its
+limit."""
+MAX_SETTLED_RANGES = 1024
+"""Ranges of all lanes in one SETTLED: 18 kB at most."""
 _MAX_TAGS = 64
 _MAX_TAGS_BYTES = 12 * KIB
 """Dropped tags in one STATE: with 6 x 256 ranges (29 kB) and 8 troubles (16 kB) they stay under the header's limit."""
@@ -51,8 +54,8 @@ class Status:
         return {
             "lanes": {
                 lane.value: {
-                    "received": state.received.ranges()[:_MAX_RANGES],
-                    "settled": state.settled.ranges()[:_MAX_RANGES],
+                    "received": state.received.ranges(MAX_STATE_RANGES),
+                    "settled": state.settled.ranges(MAX_STATE_RANGES),
                     "ends": {end.value: count for end, count in state.ends.items()},
                 }
                 for lane, state in self.lanes.items()
@@ -234,6 +237,26 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """Records that have settled, for which a STATE has no room: runs that wait leave many holes in the numbers.
+
+    Attributes:
+        lanes: at most ``MAX_SETTLED_RANGES`` ranges together.
+    """
+
+    kind: ClassVar = MessageKind.SETTLED
+    lanes: dict[Lane, tuple[tuple[int, int], ...]]
+
+    def frames(self, epoch: int) -> list[Buffer]:
+        return pack(self.kind, epoch, {lane.value: list(ranges) for lane, ranges in self.lanes.items() if ranges})
+
+    @classmethod
+    def read(cls, envelope: Envelope) -> Settled:
+        reader = HeaderReader("SETTLED", envelope.header)
+        return cls({lane: tuple(reader.ranges(lane.value)) for lane in Lane if lane.value in envelope.header})
+
+
+@dataclass(frozen=True, slots=True)
 class Reset:
     """The daemon has no session for whoever sent that; say HELLO with a higher epoch."""
 
@@ -293,11 +316,10 @@ class Report:
         return cls(DaemonReport.read(HeaderReader("REPORT", read_document(envelope.buffers[0]))))
 
 
-Reply = Welcome | Opened | Refused | State | Reset | Draining | Goodbye | Report
+Reply = Welcome | Opened | Refused | State | Settled | Reset | Draining | Goodbye | Report
 
-_READERS: dict[int, Callable[[Envelope], Reply]] = {
-    message.kind: message.read for message in (Welcome, Opened, Refused, State, Reset, Draining, Goodbye, Report)
-}
+_MESSAGES = (Welcome, Opened, Refused, State, Settled, Reset, Draining, Goodbye, Report)
+_READERS: dict[int, Callable[[Envelope], Reply]] = {message.kind: message.read for message in _MESSAGES}
 
 
 def read_reply(envelope: Envelope) -> Reply | None:

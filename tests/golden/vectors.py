@@ -261,6 +261,7 @@ MESSAGES: dict[str, requests.Request | replies.Reply] = {
     ),
     "refused-hello": replies.Refused(Refusal.DRAINING, "this daemon is going down"),
     "state": replies.State(STATUS),
+    "settled": replies.Settled({Lane.LIGHT: ((9, 12), (15, 15)), Lane.PICTURE: ((7, 7),)}),
     "reset": replies.Reset(),
     "draining": replies.Draining(),
     "goodbye": replies.Goodbye(STATUS),

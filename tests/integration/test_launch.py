@@ -65,7 +65,7 @@ def test_a_daemon_that_takes_long_to_start_is_waited_for(
     runtime_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cold disk, a network file system: longer than what says that nobody is there."""
-    monkeypatch.setattr("sidelog.sender.NOBODY_ANSWERS_S", 1.5)
+    monkeypatch.setattr("sidelog.connection.NOBODY_ANSWERS_S", 1.5)
     begun = time.monotonic()
     find_or_start = launch.find_or_start
 

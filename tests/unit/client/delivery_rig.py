@@ -30,6 +30,7 @@ from sidelog_daemon.actions import (
     Render,
     RunClosed,
     RunOpened,
+    RunPaused,
     RunRefused,
     Send,
     Settled,
@@ -75,9 +76,11 @@ class Disk:
     Attributes:
         written: path -> (lane, number, tag).
         busy: run directories that another daemon writes.
+        full: those that cannot be written.
     """
 
     busy: set[str] = field(default_factory=lambda: {"/busy"})
+    full: set[str] = field(default_factory=set)
     written: dict[str, list[tuple[Lane, int, str]]] = field(default_factory=dict)
 
     def marks(self, path: str) -> RunMarks:
@@ -114,6 +117,7 @@ class MemoryDaemon:
     def __init__(self, disk: Disk, instance: int) -> None:
         self._disk = disk
         self._runs: dict[int, str] = {}
+        self._paused: set[str] = set()
         self._now = 0.0
         self.peer = b""
         self.replies: deque[Frames] = deque()
@@ -164,6 +168,10 @@ class MemoryDaemon:
                 case OpenRun(run=run, path=path):
                     if path in self._disk.busy:
                         self._report(RunRefused(WORKER.id, run, Refusal.RUN_BUSY, f"{path} is busy", "ipc:///other"))
+                    elif path in self._paused and run not in self._runs:
+                        self._report(RunRefused(WORKER.id, run, Refusal.RUN_UNWRITABLE, f"{path} is full"))
+                    elif path in self._paused:
+                        self._report(RunPaused(WORKER.id, run, f"{path} is full"))
                     else:
                         self._runs[run] = path
                         self._report(RunOpened(WORKER.id, run, self._disk.marks(path)))
@@ -211,8 +219,8 @@ class MemoryDaemon:
         Args:
             only: a run directory; the others are not written.
         """
-        entries = [entry for entry in self.entries if only in ("", entry[0])]
-        self.entries = [entry for entry in self.entries if only not in ("", entry[0])]
+        entries = [entry for entry in self.entries if only in ("", entry[0]) and entry[0] not in self._disk.full]
+        self.entries = [entry for entry in self.entries if only not in ("", entry[0]) or entry[0] in self._disk.full]
         for path, lane, seq, tag in entries:
             marks = self._disk.marks(path)
             if lane is Lane.PICTURE:
@@ -223,10 +231,23 @@ class MemoryDaemon:
                 self._disk.written.setdefault(path, []).append((lane, seq, tag))
         for _, lane, seq, _ in entries:
             self._report(Settled(WORKER.id, lane, ((seq, seq),)))
+        self._pause_and_go_on()
+
+    def _pause_and_go_on(self) -> None:
+        """Of a directory with entries that it cannot write no more is wanted, until it has written them."""
+        for path in sorted({path for path, *_ in self.entries if path in self._disk.full} - self._paused):
+            self._paused.add(path)
+            for run in [run for run, of_run in self._runs.items() if of_run == path]:
+                self._report(RunPaused(WORKER.id, run, f"{path} is full"))
+        for path in sorted(self._paused - self._disk.full):
+            self._paused.remove(path)
+            for run in [run for run, of_run in self._runs.items() if of_run == path]:
+                self._report(RunOpened(WORKER.id, run, self._disk.marks(path)))
 
     def finish(self) -> None:
-        """Everything that arrived comes to its end."""
-        while self.commands or self.renders or self.heavy or self.entries:
+        """Everything that arrived comes to its end, but for what cannot be written."""
+        self.commit()
+        while self.commands or self.renders or self.heavy or {path for path, *_ in self.entries} - self._disk.full:
             self.write()
             self.render(0)
             self.encode()

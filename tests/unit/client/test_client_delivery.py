@@ -11,7 +11,7 @@ from delivery_rig import HEAVY_BYTES, Memory, Rig, ends
 
 from sidelog import light_lane
 from sidelog.delivery import Phase
-from sidelog.statistics import DAMAGED, RUN_REFUSED, Statistics
+from sidelog.statistics import DAMAGED, RUN_REFUSED, WITH_DAEMON, Statistics
 from sidelog_daemon.session import Session
 from sidelog_shared import replies, requests
 from sidelog_shared.errors import TransportError, VersionMismatch, WriterError
@@ -263,13 +263,31 @@ class TestPictures:
         rig.settle()
         assert (rig.statistics.written, rig.statistics.lost) == (1, 0)
 
-    def test_pictures_of_a_run_that_the_new_daemon_refuses_are_lost(self, rig: Rig) -> None:
+    def test_what_became_of_those_in_a_run_that_the_new_daemon_refuses_shows_when_it_opens(self, rig: Rig) -> None:
+        rig.picture("written")
+        rig.exchange()
+        rig.daemon.render(0)
+        rig.daemon.commit()  # and its STATE is not heard
+        rig.picture("went down")
+        rig.look()
+        rig.new_daemon()
+        rig.disk.busy.add("/runs/a")
+        rig.exchange()
+        assert (rig.statistics.written, rig.statistics.lost, rig.statistics.pending) == (0, 0, 2)
+        assert rig.delivery.is_stuck
+        rig.disk.busy.clear()
+        rig.pass_time(2.0)
+        rig.exchange()
+        assert (rig.statistics.written, rig.statistics.lost, rig.statistics.pending) == (1, 1, 0)
+
+    def test_those_in_a_run_that_never_opens_again_are_lost(self, rig: Rig) -> None:
         rig.picture()
         rig.exchange()
-        rig.runs[0].path = "/busy"
         rig.new_daemon()
+        rig.disk.busy.add("/runs/a")
         rig.exchange()
-        assert (rig.statistics.lost, rig.statistics.pending) == (1, 0)
+        rig.delivery.abandon(TransportError("the deadline has passed"))
+        assert rig.statistics.lost_causes == {WITH_DAEMON: 1}
 
     def test_a_large_one_goes_in_parts_after_every_light_record(self, rig: Rig) -> None:
         rig.picture(nbytes=2 * PART_BYTES)

@@ -22,7 +22,7 @@ CALLS = (
 )  # fmt: skip
 EXCHANGES = ("exchange", "exchange", "look", "look", "deliver", "deliver", "answer", "answer", "tick", "heartbeat")
 DAEMON = ("write", "render", "render", "encode", "commit")
-TROUBLE = ("break", "drain", "down", "crash", "wait", "wait", "busy")
+TROUBLE = ("break", "drain", "down", "crash", "wait", "wait", "busy", "full")
 STEPS = CALLS + EXCHANGES + DAEMON + TROUBLE
 
 
@@ -101,6 +101,8 @@ class Life:
                 rig.pass_time(2.0)
             case "busy":  # another daemon takes a run directory, or lets go of it; it shows when it is next opened
                 rig.disk.busy ^= {RUNS[run]}
+            case "full":  # the disk below a run directory fills up, or there is room again
+                rig.disk.full ^= {RUNS[run]}
 
     def crash(self) -> None:
         self.draining = False
@@ -120,6 +122,7 @@ class Life:
             other = Rig(left=left)
             other.disk = rig.disk
             other.disk.busy.clear()
+            other.disk.full.clear()
             other.new_daemon()
             other.settle()
             assert other.statistics.pending == other.statistics.lost == other.statistics.rejected == 0
@@ -137,6 +140,7 @@ class Life:
             self.crash()
         self.rig.settle()
         self.rig.disk.busy.clear()
+        self.rig.disk.full.clear()
         self.rig.pass_time(2.0)
         self.rig.settle()
         statistics = self.rig.statistics

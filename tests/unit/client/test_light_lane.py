@@ -15,7 +15,7 @@ from sidelog_shared import requests
 from sidelog_shared.frames import unpack
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MAX_HEADER_BYTES, MIB
-from sidelog_shared.records import Kind, LaneState, Series
+from sidelog_shared.records import Kind, Series
 
 
 def text(payload: bytes) -> RecordCall:
@@ -79,7 +79,7 @@ def test_every_call_is_numbered_and_sent_in_the_order_of_its_run(what: list[str]
         assert [(one, tag, value) for _, one, tag, value in found if one == run] == [
             call for call in expected if call[0] == run
         ]
-    lane.settle(LaneState(settled=IntervalSet([(1, max(len(expected), 1))])))
+    lane.settle(IntervalSet([(1, max(len(expected), 1))]))
     assert (lane.pending, lane.first_unsettled) == (0, len(expected) + 1)
 
 
@@ -108,7 +108,7 @@ def test_what_is_held_is_bounded_and_the_rest_waits_in_the_outbox(monkeypatch: p
     lane = lane_of(outbox)
     lane.collect(0.0)
     assert (lane.pending, len(outbox.light)) == (8, 12)
-    lane.settle(LaneState(settled=IntervalSet([(1, 4)])))
+    lane.settle(IntervalSet([(1, 4)]))
     lane.collect(0.0)
     assert (lane.pending, len(outbox.light)) == (8, 8)
 
@@ -117,12 +117,12 @@ def test_of_a_batch_only_what_has_not_settled_is_sent_again() -> None:
     lane = lane_of(box(*((Series(1, "a"), 0, 0.0, float(value)) for value in range(1, 8))))
     lane.collect(0.0)
     assert len(sent(lane)) == 7
-    lane.settle(LaneState(settled=IntervalSet([(1, 2), (4, 5), (7, 7)])))
+    lane.settle(IntervalSet([(1, 2), (4, 5), (7, 7)]))
     assert (lane.pending, lane.first_unsettled) == (2, 1)
     lane.rewind()
     assert sent(lane) == [(3, 1, "a", 3.0), (6, 1, "a", 6.0)]
     assert (lane.pending, lane.first_unsettled) == (2, 3)
-    lane.settle(LaneState(settled=IntervalSet([(1, 6)])))
+    lane.settle(IntervalSet([(1, 6)]))
     assert (lane.pending, lane.first_unsettled) == (0, 8)
 
 

@@ -18,6 +18,7 @@ from sidelog_daemon.actions import (
     Render,
     RunClosed,
     RunOpened,
+    RunPaused,
     RunRefused,
     Send,
     WriteRecord,
@@ -195,6 +196,25 @@ class TestRuns:
         ]
         client.say(scalars(1, 2, run=2))
         assert client.state().lanes[Lane.LIGHT].ends[End.REJECTED] == 2
+
+    def test_that_cannot_be_written_for_now_take_what_is_under_way_until_they_can(self, client: Client) -> None:
+        client.say(scalars(1, 1))
+        assert client.report(RunPaused(client.id, 1, "disk full")) == [
+            replies.Refused(Refusal.RUN_UNWRITABLE, "disk full", 1)
+        ]
+        client.say(scalars(2, 1))
+        assert client.written_seqs()[Lane.LIGHT] == [1, 2]
+        assert client.report(RunOpened(client.id, 1, RunMarks(light=2))) == [replies.Opened(1, RunMarks(light=2))]
+
+    @pytest.mark.parametrize("outcome", [RunPaused("a" * 16, 1, "disk full"), RunOpened("a" * 16, 1, RunMarks())])
+    def test_that_are_being_closed_are_neither_paused_nor_opened(
+        self, client: Client, outcome: RunPaused | RunOpened
+    ) -> None:
+        client.say(requests.CloseRun(1))
+        assert client.report(outcome) == []
+        client.report(RunClosed(client.id, 1))
+        client.say(scalars(1, 1))
+        assert client.state().lanes[Lane.LIGHT].ends[End.REJECTED] == 1
 
     def test_that_are_closed_take_nothing_more(self, client: Client) -> None:
         client.say(requests.CloseRun(1))
@@ -445,6 +465,72 @@ class TestState:
         client.tick(10.06)
         assert client.wanted(Commit) == []
         assert client.reception.next_tick_s(10.1) == 0.5
+
+
+class TestManyHoles:
+    """Every second number is of a run that waits."""
+
+    COUNT = replies.MAX_STATE_RANGES + replies.MAX_SETTLED_RANGES + 10
+
+    @pytest.fixture
+    def client(self, reception: Reception) -> Client:
+        one = Client(reception)
+        one.hello()
+        one.open()
+        for number in range(1, self.COUNT + 1):
+            one.say(scalars(2 * number, 1))
+        one.say(requests.Heartbeat())
+        one.heard.clear()
+        return one
+
+    def settle_all(self, client: Client) -> None:
+        for number in range(1, self.COUNT + 1):
+            client.settle(Lane.LIGHT, 2 * number)
+
+    def heard(self, client: Client) -> tuple[list[int], list[int]]:
+        """What was told: in STATEs, and in SETTLEDs."""
+        states = [one for one in client.heard if isinstance(one, replies.State)]
+        messages = [one for one in client.heard if isinstance(one, replies.Settled)]
+        in_states = {number for one in states for number in one.status.lanes[Lane.LIGHT].settled}
+        in_messages = [number for one in messages for first, last in one.lanes[Lane.LIGHT]
+                       for number in range(first, last + 1)]  # fmt: skip
+        assert all(sum(map(len, one.lanes.values())) <= replies.MAX_SETTLED_RANGES for one in messages)
+        return sorted(in_states), in_messages
+
+    def test_are_told_of_beside_the_state_once(self, client: Client) -> None:
+        self.settle_all(client)
+        for look in range(1, 5):
+            client.tick(float(look))
+        in_states, in_messages = self.heard(client)
+        numbers = [2 * number for number in range(1, self.COUNT + 1)]
+        assert in_states == numbers[: replies.MAX_STATE_RANGES]
+        assert in_messages == numbers
+        client.heard.clear()
+        client.say(scalars(2 * self.COUNT + 2, 1))
+        client.settle(Lane.LIGHT, 2 * self.COUNT + 2)
+        client.tick(6.0)
+        assert self.heard(client)[1] == [2 * self.COUNT + 2]
+
+    def test_are_told_of_again_over_a_new_connection_and_when_it_could_not_be_sent(self, client: Client) -> None:
+        self.settle_all(client)
+        for look in range(1, 5):
+            client.tick(float(look))
+        for again in (lambda: client.reconnect(b"peer-2"), lambda: client.reception.not_told(client.peer)):
+            again()
+            client.heard.clear()
+            client.say(requests.Heartbeat())
+            for _ in range(3):
+                client.tick(client.now + 1)
+            assert self.heard(client)[1] == [2 * number for number in range(1, self.COUNT + 1)]
+
+    def test_that_are_filled_need_no_more_messages(self, client: Client) -> None:
+        self.settle_all(client)
+        for number in range(1, self.COUNT + 1):
+            client.settle(Lane.LIGHT, 2 * number - 1)
+        client.tick(1.0)
+        in_states, in_messages = self.heard(client)
+        assert in_states == list(range(1, 2 * self.COUNT + 1))
+        assert in_messages == []
 
 
 class TestWhatIsMissing:

@@ -26,6 +26,7 @@ from sidelog_daemon.actions import (
     Rejected,
     RunClosed,
     RunOpened,
+    RunPaused,
     RunRefused,
     Settled,
     WriteRecord,
@@ -353,6 +354,34 @@ class TestFullDisk:
         write(writer, 3, 1)
         wait_until(lambda: outcomes.settled() == [1, 2, 3])
         assert outcomes.of(RunClosed) == []
+
+    def test_in_the_end_has_its_users_keep_their_records_until_it_is_over(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        disk = FullDisk(monkeypatch, tmp_path / "bad")
+        monkeypatch.setattr(commits, "PAUSE_AFTER_S", 0.1)
+        other, third = "b" * 16, "c" * 16
+        writer.submit(OpenRun(W, 1, str(tmp_path / "bad")))
+        writer.submit(OpenRun(W, 2, str(tmp_path / "good")))
+        writer.submit(OpenRun(other, 7, str(tmp_path / "bad")))
+        wait_until(lambda: len(outcomes.of(RunOpened)) == 3)
+        disk.full = True
+        write(writer, 1, 2)
+        wait_until(lambda: len(outcomes.of(RunPaused)) == 2)
+        (why,) = {one.text for one in outcomes.of(RunPaused) if isinstance(one, RunPaused)}
+        assert "No space left on device" in why
+        assert outcomes.of(RunPaused) == [RunPaused(W, 1, why), RunPaused(other, 7, why)]
+        # Who asks again has it still; who asks for the first time has not.
+        writer.submit(OpenRun(W, 1, str(tmp_path / "bad")))
+        writer.submit(OpenRun(third, 1, str(tmp_path / "bad")))
+        wait_until(lambda: outcomes.of(RunRefused) == [RunRefused(third, 1, Refusal.RUN_UNWRITABLE, why)])
+        assert outcomes.of(RunPaused)[2:] == [RunPaused(W, 1, why)]
+        write(writer, 3, 1)  # was under way
+        disk.full = False
+        wait_until(lambda: len(outcomes.of(RunOpened)) == 5)
+        assert outcomes.of(RunOpened)[3:] == [RunOpened(W, 1, RunMarks(light=3)), RunOpened(other, 7, RunMarks())]
+        assert outcomes.settled() == [1, 2, 3]
+        assert read_run(tmp_path / "bad").steps("loss") == [1, 2, 3]
 
     def test_at_the_end_is_said(self, outcomes: Outcomes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         disk = FullDisk(monkeypatch, tmp_path / "bad")

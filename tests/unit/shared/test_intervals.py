@@ -44,6 +44,17 @@ def test_keeps_the_newest_ranges(added: list[tuple[int, int]], count: int) -> No
     assert intervals.ranges() == before[max(0, len(before) - count) :]
 
 
+@given(st.lists(spans, max_size=20), st.integers(0, 10))
+def test_gives_its_lowest_ranges_away(added: list[tuple[int, int]], count: int) -> None:
+    intervals = IntervalSet(added)
+    before = intervals.ranges()
+    assert intervals.range_count == len(before)
+    assert intervals.ranges(count) == before[:count]
+    assert intervals.take_lowest(count) == before[:count]
+    assert intervals.ranges() == before[count:]
+    assert len(intervals) == len(numbers(before[count:]))
+
+
 @pytest.mark.parametrize(("first", "last"), [(0, 3), (-1, -1), (5, 4)])
 def test_refuses_what_is_no_range(first: int, last: int) -> None:
     with pytest.raises(ValueError, match=f"range is {first}..{last}, expected 1 <= first <= last"):
