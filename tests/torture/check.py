@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
-from torture.content import LANES, Place, is_note, values
+from torture.content import LANES, Kept, Place, is_note, is_of, values
 from torture.ledger import CLOSED, EXIT, KILLED, OS_EXIT, Account, Attempt
 from torture.strict_reader import Value
 
@@ -55,7 +55,7 @@ class Check:
         accounts: the ledgers of one site.
         found: all values below its log folder.
         deleted: what stood in folders that were deleted.
-        damaged: worker -> (lane, sequence number) in damaged messages of its spool.
+        damaged: worker -> records in damaged messages of its spool.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Check:
         found: Iterable[Value],
         *,
         deleted: set[Place] | None = None,
-        damaged: dict[str, set[tuple[str, int]]] | None = None,
+        damaged: dict[str, set[Kept]] | None = None,
     ) -> None:
         self._accounts = list(accounts)
         self._found: defaultdict[Place, list[Value]] = defaultdict(list)
@@ -87,7 +87,6 @@ class Check:
         return self.verdict
 
     def _check_worker(self, account: Account, known: set[Place]) -> None:
-        seqs = _sequence_numbers(account.attempts)
         self._losses.clear()
         pictures: Counter[str] = Counter()
         for attempt in account.attempts:
@@ -102,7 +101,7 @@ class Check:
                 self.verdict.deleted[attempt.kind] += 1
                 pictures["deleted"] += attempt.kind == "picture"
             elif attempt.kind != "picture":
-                self._explain(account, attempt, missing, seqs[attempt.kind, attempt.number])
+                self._explain(account, attempt, missing)
         for texts in self._losses.values():
             more = f"; and {len(texts) - 1:,} more of this lane, the last of them {texts[-1]}" if len(texts) > 1 else ""
             self._violate(texts[0] + more)
@@ -124,11 +123,11 @@ class Check:
                 )
         return bool(standing)
 
-    def _explain(self, account: Account, attempt: Attempt, missing: list[Place], seqs: list[int]) -> None:
+    def _explain(self, account: Account, attempt: Attempt, missing: list[Place]) -> None:
         lane = LANES[attempt.kind]
         damaged = self._damaged.get(account.worker, set())
         is_late = attempt.at >= account.ended_at - LAST_S
-        if any((lane, seq) in damaged for seq in seqs):
+        if any(is_of(kept, account.worker, attempt.kind, attempt.number) for kept in damaged):
             self.verdict.damaged[attempt.kind] += 1
         elif account.ended == KILLED and is_late:
             self.verdict.last_seconds[attempt.kind] += 1
@@ -138,8 +137,8 @@ class Check:
             self.verdict.lost += 1
             how = account.ended or "no word of its end"
             self._losses.setdefault(lane, []).append(
-                f"{account.worker}, {lane} lane, {attempt.kind} {attempt.number} (number {seqs} of the lane), logged "
-                f"at {attempt.at:.3f}{'' if attempt.returned else ', did not return'}: does not stand at "
+                f"{account.worker}, {lane} lane, {attempt.kind} {attempt.number} (logged "
+                f"at {attempt.at:.3f}{'' if attempt.returned else ', did not return'}): does not stand at "
                 f"{', '.join(map(_where, missing))}; the worker ended at {account.ended_at:.3f} by {how}"
             )
 
@@ -174,18 +173,6 @@ class Check:
 
     def _violate(self, text: str) -> None:
         self.verdict.violations.append(text)
-
-
-def _sequence_numbers(attempts: list[Attempt]) -> dict[tuple[str, int], list[int]]:
-    """Which numbers the calls of each kind took in their lane; hyperparameters with one metric take two."""
-    last: Counter[str] = Counter()
-    numbers = {}
-    for attempt in attempts:
-        lane = LANES[attempt.kind]
-        count = 2 if attempt.kind == "hparams" else 1
-        numbers[attempt.kind, attempt.number] = list(range(last[lane] + 1, last[lane] + count + 1))
-        last[lane] += count
-    return numbers
 
 
 def _where(place: Place) -> str:

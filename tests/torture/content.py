@@ -16,6 +16,7 @@ from tensorboard.util import tensor_util
 
 LANES = {
     "scalar": "light",
+    "side": "light",
     "text": "light",
     "hparams": "light",
     "audio": "heavy",
@@ -25,6 +26,9 @@ LANES = {
 }
 """Kind -> its lane."""
 MEDIA = ("audio", "mesh", "video")
+SIDE = "side"
+"""The run below a worker's own in which the kind of that name stands: a worker has several runs, and one may be refused
+or full while the others go on."""
 
 
 class Place(NamedTuple):
@@ -35,11 +39,26 @@ class Place(NamedTuple):
     step: int
 
 
+class Kept(NamedTuple):
+    """What a message in a spool says of a record: the last part of its run's path, its tag, its step."""
+
+    run: str
+    tag: str
+    step: int | None
+
+
+def is_of(kept: Kept, worker: str, kind: str, number: int) -> bool:
+    """Whether a record in a spool is what the call of a kind and number made, or a part of it."""
+    if kind == "hparams":
+        return kept.run == f"hp-{worker}-{number}"
+    return (kept.tag, kept.step) == (f"{worker}/{kind}", number)
+
+
 def log(writer: Any, worker: str, kind: str, number: int) -> None:
     """Make the call of a kind and number."""
     tag = f"{worker}/{kind}"
     match kind:
-        case "scalar":
+        case "scalar" | "side":
             writer.add_scalar(tag, _scalar(number), number)
         case "text":
             writer.add_text(tag, _text(worker, number), number)
@@ -71,6 +90,8 @@ def values(run: str, worker: str, kind: str, number: int) -> dict[Place, Hashabl
     match kind:
         case "scalar":
             return {Place(run, tag, number): ("scalar", _scalar(number))}
+        case "side":
+            return {Place(f"{run}/{SIDE}", tag, number): ("scalar", _scalar(number))}
         case "text":
             return {Place(run, f"{tag}/text_summary", number): ("text", _text(worker, number))}
         case "hparams":

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import random
 import shutil
 import signal
 import struct
+from pathlib import Path
 from typing import ClassVar
 
 from processes import is_gone, wait_until
+from torture.content import SIDE
 from torture.daemons import Control, freeze, wait_for_next_second
 from torture.fleet import Member
 from torture.scene import Scene
@@ -155,6 +158,36 @@ class ReadOnly(Fault):
         return _failing(scene, scene.hand.control, chosen.choice(["EROFS", "EACCES"]), 3.0)
 
 
+class RunFull(Fault):
+    name, target = "run-full", "daemon"
+    means = "for 6 s the hook lets open, write and rename fail with ENOSPC in one run's folder; the others go on"
+
+    def inject(self, scene: Scene, chosen: random.Random) -> str:
+        run = _run_of(scene, chosen)
+        scene.hand.control.order(errno="ENOSPC", below=str(run))
+        scene.wait(6.0)
+        scene.hand.control.clear()
+        return str(run.relative_to(scene.tcp_logdir))
+
+
+class RunHeld(Fault):
+    name, target = "run-held", "daemon"
+    means = "SIGKILL; somebody else holds the lock of a run for 6 s, while the next daemon writes the others"
+
+    def inject(self, scene: Scene, chosen: random.Random) -> str:
+        run = _run_of(scene, chosen)
+        scene.hand.kill()
+        fd = os.open(run / ".sidelog.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            scene.hand.start()
+            scene.wait(6.0)
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        finally:
+            os.close(fd)
+        return str(run.relative_to(scene.tcp_logdir))
+
+
 class FolderDeleted(Fault):
     name, target = "folder-deleted", "daemon"
     means = "the folder of a run is removed while its daemon stands still: what was in it is not asked for any more"
@@ -241,13 +274,13 @@ class SpoolCorrupt(Fault):
             scene.fleet.kill(member)
             scene.replace(member.site)
             spool = spool_of(member.site.spool, member.process.pid)
-            numbers = [] if spool is None else damage(spool, self.how, chosen)
-            if spool is None or not numbers:
+            kept = set() if spool is None else damage(spool, self.how, chosen)
+            if spool is None or not kept:
                 raise NotDone(f"{member.name} left no records in a spool")
-            scene.notes.damaged[member.name] = set(numbers)
+            scene.notes.damaged[member.name] = kept
             if self.how == "corrupt":
                 scene.notes.damaged_files.add(spool)
-            return f"{member.name}: {len(numbers)} records"
+            return f"{member.name}: {len(kept)} records"
         finally:
             scene.hand.start()
 
@@ -457,6 +490,15 @@ def _local_pid(scene: Scene) -> int:
     if pid is None:
         raise NotDone("the local daemon has gone by itself")
     return pid
+
+
+def _run_of(scene: Scene, chosen: random.Random) -> Path:
+    """A run that some worker logs into: its own, or the one beside it."""
+    runs = [scene.tcp_logdir / member.run for member in scene.fleet.members("tcp")]
+    begun = sorted({run for one in runs for run in (one, one / SIDE) if list(run.glob("*tfevents*"))})
+    if not begun:
+        raise NotDone("no run has an event file yet")
+    return chosen.choice(begun)
 
 
 def _failing(scene: Scene, control: Control, code: str, seconds: float) -> str:

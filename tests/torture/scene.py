@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from processes import wait_until
-from torture.content import Place
+from torture.content import Kept, Place
 from torture.daemons import HandDaemon, LocalDaemon
 from torture.fleet import Fleet, Site
 from torture.proxy import Proxy
@@ -33,13 +33,13 @@ class Notes:
 
     Attributes:
         deleted: what stood in folders when they were deleted.
-        damaged: worker -> (lane, sequence number) of records in damaged messages of its spool.
+        damaged: worker -> records in damaged messages of its spool.
         damaged_files: spools whose replay must say that they are damaged.
         violations: what went wrong on the way.
     """
 
     deleted: set[Place] = field(default_factory=set)
-    damaged: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
+    damaged: dict[str, set[Kept]] = field(default_factory=dict)
     damaged_files: set[Path] = field(default_factory=set)
     violations: list[str] = field(default_factory=list)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgpack
+import numpy as np
 
 from sidelog_shared import recording
-from sidelog_shared.records import Lane
+from torture.content import Kept
 
-_SCALARS, _RECORD = 4, 5
+_OPEN_RUN, _SCALARS, _RECORD = 2, 4, 5
 _KIND_AT = 6
 
 
@@ -21,18 +23,19 @@ def spool_of(folder: Path, pid: int) -> Path | None:
     return found[0] if found else None
 
 
-def damage(path: Path, how: str, chosen: random.Random) -> list[tuple[str, int]]:
+def damage(path: Path, how: str, chosen: random.Random) -> set[Kept]:
     """Flip a byte in the middle of some messages (``corrupt``), or cut the file within one (``truncated``).
 
     Returns:
-        (lane, sequence number) of the records that stood in what is damaged.
+        The records that stood in what is damaged.
     """
     fd = os.open(path, os.O_RDWR)
     try:
         messages = [one for one in recording.read(fd) if isinstance(one, recording.Recorded)]
-        carrying = [one for one in messages if _numbers(one.frames)]
+        runs = dict(_opened(one.frames) for one in messages if one.frames[0][_KIND_AT] == _OPEN_RUN)
+        carrying = [one for one in messages if one.frames[0][_KIND_AT] in (_SCALARS, _RECORD)]
         if not carrying:
-            return []
+            return set()
         if how == "truncated":
             first = chosen.choice(carrying)
             os.ftruncate(fd, chosen.randrange(first.offset + 1, first.end))
@@ -45,15 +48,20 @@ def damage(path: Path, how: str, chosen: random.Random) -> list[tuple[str, int]]
                 os.pwrite(fd, bytes([byte ^ chosen.randint(1, 255)]), at)
     finally:
         os.close(fd)
-    return [number for one in hit for number in _numbers(one.frames)]
+    return {kept for one in hit for kept in _kept(one.frames, runs)}
 
 
-def _numbers(frames: list[bytes]) -> list[tuple[str, int]]:
-    """The records of a message as docs/protocol.md says it; none where it carries none."""
-    kind = frames[0][_KIND_AT]
-    if kind not in (_SCALARS, _RECORD):
-        return []
+def _opened(frames: list[bytes]) -> tuple[int, str]:
     header = msgpack.unpackb(frames[1])
-    if kind == _SCALARS:
-        return [(Lane.LIGHT.value, header["seq"] + row) for row in range(header["count"])]
-    return [(header["lane"], header["seq"])]
+    return header["run"], header["path"].rpartition("/")[2]
+
+
+def _kept(frames: list[bytes], runs: dict[int, str]) -> Iterator[Kept]:
+    """The records of a message as docs/protocol.md says it."""
+    header = msgpack.unpackb(frames[1])
+    if frames[0][_KIND_AT] == _RECORD:
+        yield Kept(runs[header["run"]], header["tag"], header["step"])
+        return
+    for index, step in zip(np.frombuffer(frames[2], "<u4"), np.frombuffer(frames[3], "<i8"), strict=True):
+        run, tag, *_ = header["series"][index]
+        yield Kept(runs[run], tag, int(step))

@@ -25,6 +25,8 @@ from torture.ledger import CLOSED, EXIT, OS_EXIT, Ledger
 
 FORK_S = 1.5
 """How long a forked child logs."""
+FLUSH_EVERY = 7
+"""So many records beside the run to a flush of the run: it waits for the run alone."""
 
 
 class Worker:
@@ -32,14 +34,16 @@ class Worker:
 
     Args:
         writer: a ``SummaryWriter``, which a child inherits from its parent.
+        side: the same, for the run beside it (``content.SIDE``).
         name: the worker's name.
         run: its run.
         ledgers: folder of the ledgers.
         pause_s: between two calls.
     """
 
-    def __init__(self, writer: Any, name: str, run: str, ledgers: Path, pause_s: float) -> None:
+    def __init__(self, writer: Any, side: Any, name: str, run: str, ledgers: Path, pause_s: float) -> None:
         self.writer = writer
+        self.side = side
         self.name = name
         self._run = run
         self._ledgers = ledgers
@@ -48,14 +52,26 @@ class Worker:
         self._numbers: Counter[str] = Counter()
         self._kinds = _kinds()
         self._children = 0
+        self.failed_flushes = 0
 
     def log_one(self) -> None:
         kind = next(self._kinds)
         self._numbers[kind] += 1
         number = self._numbers[kind]
         self.ledger.before(kind, number)
-        content.log(self.writer, self.name, kind, number)
+        content.log(self.side if kind == content.SIDE else self.writer, self.name, kind, number)
         self.ledger.after(kind, number)
+        if kind == content.SIDE and number % FLUSH_EVERY == 0:
+            self.flush()
+
+    def flush(self) -> None:
+        """As frameworks do; what it raises amid faults concerns who wants to know."""
+        import sidelog
+
+        try:
+            self.writer.flush()
+        except sidelog.SidelogError:
+            self.failed_flushes += 1
 
     def fork(self) -> None:
         """A child that logs too, and ends by itself."""
@@ -65,7 +81,8 @@ class Worker:
         status = 1
         try:
             self.ledger.close()
-            child = Worker(self.writer, f"{self.name}f{self._children}", self._run, self._ledgers, self._pause_s)
+            name = f"{self.name}f{self._children}"
+            child = Worker(self.writer, self.side, name, self._run, self._ledgers, self._pause_s)
             until = time.monotonic() + FORK_S
             while time.monotonic() < until:
                 child.log_one()
@@ -80,24 +97,27 @@ class Worker:
         import sidelog
 
         self.ledger.end(CLOSED)
-        try:
-            self.writer.close()
-        except sidelog.SidelogError as error:
-            self.report(str(error))
-        else:
-            self.report()
+        errors = []
+        for writer in (self.side, self.writer):
+            try:
+                writer.close()
+            except sidelog.SidelogError as error:
+                errors.append(str(error))
+        self.report("; ".join(errors))
 
     def report(self, error: str = "") -> None:
         threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("sidelog-")]
-        self.ledger.report({"statistics": asdict(self.writer.statistics()), "threads": threads, "error": error})
+        self.ledger.report({"statistics": asdict(self.writer.statistics()), "threads": threads, "error": error,
+                            "failed_flushes": self.failed_flushes})  # fmt: skip
 
 
 def _kinds() -> Iterator[str]:
-    """Ten scalars to two texts, two pictures and a clip; hyperparameters seldom: each makes a folder of its own."""
+    """Sixteen scalars, in the run and beside it, to two texts, two pictures and a clip; hyperparameters seldom: each
+    makes a folder of its own."""
     media = 0
     while True:
         for turn in range(30):
-            yield from ("scalar",) * 10
+            yield from ("scalar", "scalar", content.SIDE, "scalar", "scalar", content.SIDE, "scalar", content.SIDE) * 2
             yield from ("text", "picture", "text", "picture")
             yield content.MEDIA[media % len(content.MEDIA)]
             media += 1
@@ -116,7 +136,8 @@ def main(arguments: list[str]) -> None:
     base = os.environ["TORTURE_LOGDIR"]
     endpoint = arguments[4] if len(arguments) > 4 else None
     folder = run if endpoint else os.path.join(base, run)
-    worker = Worker(sidelog.SummaryWriter(folder, endpoint=endpoint), name, run, Path(ledgers), float(pause))
+    writer, side = (sidelog.SummaryWriter(one, endpoint=endpoint) for one in (folder, f"{folder}/{content.SIDE}"))
+    worker = Worker(writer, side, name, run, Path(ledgers), float(pause))
     said = b""
     while True:
         worker.log_one()

@@ -49,7 +49,7 @@ class Calls:
     def _before(self, name: str, arguments: tuple[Any, ...]) -> None:
         order = self._read_order()
         code = order.get("errno")
-        if code and name in _FAILING and not (name == "open" and arguments[1] & 3 == os.O_RDONLY):
+        if code and name in _FAILING and _concerns(order.get("below", ""), name, arguments):
             raise OSError(errno.__dict__[code], os.strerror(errno.__dict__[code]), str(arguments[0]))
         kill_at = order.get("kill_at")
         if not kill_at:
@@ -76,6 +76,14 @@ class Calls:
             self._seen, self._count = seen, 0
             self._order = read_control()
         return self._order
+
+
+def _concerns(below: str, name: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether a call that may write touches a file in one folder, or in any where none is named."""
+    if name == "open" and arguments[1] & 3 == os.O_RDONLY:
+        return False
+    path = os.readlink(f"/proc/self/fd/{arguments[0]}") if isinstance(arguments[0], int) else os.fspath(arguments[0])
+    return not below or os.path.dirname(path) == below
 
 
 def read_control() -> dict[str, Any]:
