@@ -13,6 +13,7 @@ from pathlib import Path
 from sidelog_daemon.actions import Noted, Outcome, RunClosed, RunOpened, RunPaused, Settled
 from sidelog_daemon.held_run import HeldRun
 from sidelog_daemon.roster import Roster
+from sidelog_daemon.stalls import StallWatch
 from sidelog_shared.errors import WriterError
 from sidelog_shared.limits import MIB
 
@@ -34,15 +35,19 @@ class Commits:
         runs: the open runs by their directories; those that are closed are taken out.
         report: takes outcomes.
         roster: what log lines call workers.
+        stalls: is told what is touched.
 
     Attributes:
         unwritten: whether anything was not written when its run was closed.
     """
 
-    def __init__(self, runs: dict[Path, HeldRun], report: Callable[[Outcome], None], roster: Roster) -> None:
+    def __init__(
+        self, runs: dict[Path, HeldRun], report: Callable[[Outcome], None], roster: Roster, stalls: StallWatch
+    ) -> None:
         self._runs = runs
         self._report = report
         self._roster = roster
+        self._stalls = stalls
         self.unwritten = False
 
     def waits_s(self, now: float) -> list[float]:
@@ -73,7 +78,8 @@ class Commits:
             if closer.forget:
                 run.directory.forget(closer.worker)
         try:
-            run.directory.commit()
+            with self._stalls.touching(run.path):
+                run.directory.commit()
         except WriterError as error:
             run.error = str(error)
             self._put_off(run, error, now)
@@ -153,7 +159,8 @@ class Commits:
     def close(self, run: HeldRun) -> None:
         """Let go of a directory. Its last group is on disk, or could not be written until the very end."""
         try:
-            run.directory.close()
+            with self._stalls.touching(run.path):
+                run.directory.close()
         except WriterError as error:
             log.error(
                 "%s, %s: what was not settled is not written: %s", self._roster.labels(run.workers), run.path, error

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import zmq
 
-from sidelog_daemon.actions import Action, Dropped, Outcome, Render, Send
+from sidelog_daemon.actions import Action, Dropped, Noted, Outcome, Render, Send
 from sidelog_daemon.reception import Reception
 from sidelog_daemon.renderer import Renderer
 from sidelog_daemon.writer import EventWriter
@@ -126,7 +126,16 @@ class Receiver:
         self._apply_outcomes()
         now = time.monotonic()
         self._execute(self._reception.tick(now))
+        self._tell_of_stall(now)
         return now
+
+    def _tell_of_stall(self, now: float) -> None:
+        """Say once, to everybody, that the writer waits for a file system."""
+        stall = self._writer.stalls.news(now)
+        if stall is not None:
+            log.error("%s", stall.text)
+            for worker in self._reception.workers:
+                self._execute(self._reception.apply(Noted(worker.id, stall.text, logged=True)))
 
     def _receive(self) -> None:
         for _ in range(MESSAGES_PER_TURN):

@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ from sidelog_daemon.roster import Roster
 from sidelog_daemon.scalar_rows import as_ranges, counted_steps
 from sidelog_daemon.sink import RunDirectory, summaries
 from sidelog_daemon.sink.step_order import StepBack, told
+from sidelog_daemon.stalls import StallWatch
 from sidelog_shared.errors import RunBusy, SidelogError, WriterError
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import STEP_NEXT
@@ -75,6 +76,10 @@ class EventWriter:
         max_directories: so many are open at once at most; each holds two files open.
         report: takes outcomes; called on the writer thread.
         roster: what log lines call workers.
+
+    Attributes:
+        stalls: whether the thread waits for a file system.
+        failure: what ended the thread before its time.
     """
 
     def __init__(
@@ -92,7 +97,8 @@ class EventWriter:
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._runs: dict[Path, HeldRun] = {}
         self._handles: dict[tuple[str, int], HeldRun] = {}
-        self._commits = Commits(self._runs, report, self._roster)
+        self.stalls = StallWatch()
+        self._commits = Commits(self._runs, report, self._roster, self.stalls)
         self._thread = threading.Thread(target=self._main, name="sidelog-writer", daemon=True)
         self._heartbeats = Heartbeats()
         self.failure: BaseException | None = None
@@ -114,8 +120,11 @@ class EventWriter:
         return not (self._thread.is_alive() or self._commits.unwritten or self.failure is not None)
 
     def statuses(self) -> list[RunStatus]:
-        """Every open run directory. May be called by any thread: each field is read in one operation."""
-        return [
+        """Every open run directory, and one that is being opened for too long.
+
+        May be called by any thread: each field is read in one operation.
+        """
+        statuses = [
             RunStatus(
                 path=str(run.path),
                 users=tuple({worker for worker, _ in tuple(run.users)}),
@@ -126,6 +135,13 @@ class EventWriter:
             )
             for run in list(self._runs.values())
         ]
+        stall = self.stalls.stall(time.monotonic())
+        if stall is None:
+            return statuses
+        path = str(stall.path)
+        waiting = next((one for one in statuses if one.path == path), RunStatus(path, (), 0, 0))
+        others = [one for one in statuses if one is not waiting]
+        return [replace(waiting, error=stall.text, failing_since=stall.since), *others]
 
     # The thread
 
@@ -204,16 +220,17 @@ class EventWriter:
         Raises:
             RunBusy, WriterError: see :meth:`RunDirectory.open`; also when too many are open.
         """
-        path = Path(os.path.realpath(given))
-        run = self._runs.get(path)
-        if run is None:
-            if len(self._runs) >= self._max_directories:
-                raise WriterError(
-                    f"run directory {path} cannot be opened: this daemon has {len(self._runs):,} open, expected at "
-                    f"most {self._max_directories:,}, for the system's limit of open files (ulimit -n)"
-                )
-            run = self._runs[path] = HeldRun(RunDirectory.open(path, owner_note=self._owner_note), path)
-        return run
+        with self.stalls.touching(Path(given)):
+            path = Path(os.path.realpath(given))
+            run = self._runs.get(path)
+            if run is None:
+                if len(self._runs) >= self._max_directories:
+                    raise WriterError(
+                        f"run directory {path} cannot be opened: this daemon has {len(self._runs):,} open, expected at "
+                        f"most {self._max_directories:,}, for the system's limit of open files (ulimit -n)"
+                    )
+                run = self._runs[path] = HeldRun(RunDirectory.open(path, owner_note=self._owner_note), path)
+            return run
 
     def _leave(self, command: CloseRun) -> None:
         run = self._handles.pop((command.worker, command.run), None)

@@ -6,7 +6,8 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -94,6 +95,7 @@ class FullDisk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.full = False
+        self.answers: Callable[[], object] = lambda: None
         self.tried = threading.Event()
         open_directory = RunDirectory.open
 
@@ -105,6 +107,7 @@ class FullDisk:
         monkeypatch.setattr(commits, "RETRY_S", 0.05)
 
     def __call__(self, fd: int, data: memoryview) -> int:
+        self.answers()
         if self.full:
             self.tried.set()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -394,6 +397,33 @@ class TestFullDisk:
         assert outcomes.settled() == []
         again = RunDirectory.open(tmp_path / "bad", owner_note=b"")  # it was let go of all the same
         again.close()
+
+
+class TestAFileSystemThatDoesNotAnswer:
+    def test_shows_in_the_status_of_the_run_and_is_news_once(
+        self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        disk = FullDisk(monkeypatch, tmp_path / "bad")
+        answers = threading.Event()
+        monkeypatch.setattr("sidelog_daemon.stalls.STALLED_S", 0.1)
+        monkeypatch.setattr(disk, "answers", answers.wait)
+        writer.submit(OpenRun(W, 1, str(tmp_path / "good")))
+        writer.submit(OpenRun(W, 2, str(tmp_path / "bad")))
+        write(writer, 1, 2, run=2)
+        try:
+            stall = wait_until(lambda: writer.stalls.news(time.monotonic()))
+            assert stall.path == tmp_path / "bad"
+            assert writer.stalls.news(time.monotonic()) is None
+            bad, good = writer.statuses()
+            assert (bad.path, good.path) == (str(tmp_path / "bad"), str(tmp_path / "good"))
+            assert bad.error.startswith(f"the file system of {tmp_path / 'bad'} does not answer")
+            assert bad.failing_since == stall.since
+            assert (good.error, good.failing_since) == ("", None)
+        finally:
+            answers.set()
+        wait_until(lambda: outcomes.settled() == [1, 2])
+        assert writer.stalls.stall(time.monotonic()) is None
+        assert {one.error for one in writer.statuses()} == {""}
 
 
 class TestRemoved:

@@ -1,0 +1,109 @@
+"""A run that cannot be written, beside others of its training that go on: real processes, real files."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import sidelog
+from event_files import read_run
+from processes import DaemonProcess, wait_until
+from torture.daemons import Control
+from torture.strict_reader import read_logdir
+
+STEPS = 400
+"""Each leaves a hole in the numbers of the lane: more than one STATE tells of."""
+
+
+@pytest.fixture
+def logdir(tmp_path: Path) -> Path:
+    return tmp_path / "logs"
+
+
+@pytest.fixture
+def control(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Control]:
+    """Of the daemon's own system calls below its event files."""
+    one = Control(tmp_path / "control")
+    for name, value in one.environment.items():
+        monkeypatch.setenv(name, value)
+    yield one
+    one.clear()
+
+
+def log_and_flush(good: sidelog.SummaryWriter, bad: sidelog.SummaryWriter, steps: range) -> None:
+    for step in steps:
+        good.add_scalar("loss", step, step)
+        bad.add_scalar("loss", step, step)
+        good.flush()
+
+
+def test_a_full_disk_below_one_run_stops_no_other(
+    daemon: Callable[..., DaemonProcess], control: Control, logdir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint = daemon("--bind=tcp://127.0.0.1:*", f"--logdir={logdir}").endpoint
+    with (
+        sidelog.SummaryWriter("good", endpoint=endpoint) as good,
+        sidelog.SummaryWriter("bad", endpoint=endpoint) as bad,
+    ):
+        log_and_flush(good, bad, range(2))
+        bad.flush()
+        control.order(errno="ENOSPC", below=str(logdir / "bad"))
+        log_and_flush(good, bad, range(2, STEPS))
+        assert read_run(logdir / "good").steps("loss") == list(range(STEPS))
+        assert len(read_run(logdir / "bad").steps("loss")) <= 4
+        with pytest.raises(sidelog.WriterError, match="No space left on device"):
+            wait_until(bad.flush)
+        control.clear()
+        wait_until(lambda: "is written again, with what was kept for it meanwhile" in caplog.text)
+    assert read_run(logdir / "bad").steps("loss") == list(range(STEPS))
+    assert read_logdir(logdir).faults == []
+
+
+def test_a_run_that_somebody_else_holds_stops_no_other(
+    daemon: Callable[..., DaemonProcess], logdir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint = daemon("--bind=tcp://127.0.0.1:*", f"--logdir={logdir}").endpoint
+    (logdir / "bad").mkdir(parents=True)
+    fd = os.open(logdir / "bad" / ".sidelog.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        good, bad = (sidelog.SummaryWriter(name, endpoint=endpoint) for name in ("good", "bad"))
+        log_and_flush(good, bad, range(STEPS))
+        assert read_run(logdir / "good").steps("loss") == list(range(STEPS))
+        with pytest.raises(sidelog.WriterError, match="bad"):
+            bad.flush()
+    finally:
+        os.close(fd)
+    wait_until(lambda: "is written again, with what was kept for it meanwhile" in caplog.text)
+    bad.close()
+    good.close()
+    assert read_run(logdir / "bad").steps("loss") == list(range(STEPS))
+
+
+def test_a_file_system_that_does_not_answer_is_told_to_the_training_and_in_the_status(
+    daemon: Callable[..., DaemonProcess], logdir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fifo stands for it: who reads the list of embeddings waits until somebody writes."""
+    endpoint = daemon("--bind=tcp://127.0.0.1:*", f"--logdir={logdir}").endpoint
+    (logdir / "bad").mkdir(parents=True)
+    fifo = logdir / "bad" / "projector_config.pbtxt"
+    os.mkfifo(fifo)
+    with sidelog.SummaryWriter("bad", endpoint=endpoint) as bad:
+        bad.add_embedding([[1.0, 2.0]], tag="points")
+        wait_until(lambda: f"the file system of {logdir / 'bad'} does not answer" in caplog.text)
+        status = subprocess.run(
+            [sys.executable, "-m", "sidelog.cli", "status", f"--endpoint={endpoint}"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert f"the file system of {logdir / 'bad'} does not answer" in status.stdout
+        fifo.open("wb").close()  # it answers: the list is empty
+    assert 'tensor_name: "points' in fifo.read_text()
