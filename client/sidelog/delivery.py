@@ -10,7 +10,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from enum import Enum
 
 from sidelog.admission import Admission
 from sidelog.balance import Balance
@@ -19,6 +18,7 @@ from sidelog.heavy_lane import HeavyLane
 from sidelog.left_spool import LeftSpool
 from sidelog.light_lane import LightLane
 from sidelog.outbox import Outbox
+from sidelog.phase import Phase
 from sidelog.picture_lane import PictureLane
 from sidelog.runs import RunHandle
 from sidelog.spool import Spool
@@ -32,28 +32,6 @@ from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MIB
 from sidelog_shared.missing import PRESSURE, Missing, listed
 from sidelog_shared.records import Buffer, Lane, LaneState, Refusal, Worker
-
-
-class Phase(Enum):
-    """Where a connection stands.
-
-    AWAY      there is none.
-    GREETING  HELLO is said.
-    OPENING   WELCOME has come; the runs are being opened.
-    LIVE      records flow.
-    DRAINING  the daemon goes down and takes nothing more; it still says what became of what it has.
-    LEAVING   goodbye is said.
-    GONE      goodbye is answered.
-    """
-
-    AWAY = "away"
-    GREETING = "greeting"
-    OPENING = "opening"
-    LIVE = "live"
-    DRAINING = "draining"
-    LEAVING = "leaving"
-    GONE = "gone"
-
 
 SPOOL_AFTER_S = 1.5
 """What no daemon has written for so long goes into the spool: a training that is killed loses less than 2 s.

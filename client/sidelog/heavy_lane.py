@@ -9,6 +9,7 @@ from sidelog.outbox import Outbox
 from sidelog.reliable_lane import ReliableLane
 from sidelog.snapshot import owned
 from sidelog.spool import Spool
+from sidelog.window import Window
 from sidelog_shared import requests
 from sidelog_shared.limits import MIB
 from sidelog_shared.records import Lane
@@ -30,8 +31,7 @@ class HeavyLane(ReliableLane):
 
     def __init__(self, outbox: Outbox, spool: Spool | None, say: Callable[[str], None]) -> None:
         super().__init__(
-            window_bytes=WINDOW_BYTES,
-            window_entries=MAX_UNDER_WAY,
+            window=Window(limit_bytes=WINDOW_BYTES, limit_entries=MAX_UNDER_WAY),
             held_bytes=outbox.heavy_budget_bytes // 2,
             spool=spool,
             say=say,

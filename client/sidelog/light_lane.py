@@ -12,6 +12,7 @@ from sidelog.kept_records import RECORD_BYTES, by_run, scalars_bytes
 from sidelog.outbox import Outbox
 from sidelog.reliable_lane import ReliableLane
 from sidelog.spool import Spool
+from sidelog.window import Window
 from sidelog_shared import requests
 from sidelog_shared.limits import KIB, MIB, Limits
 from sidelog_shared.records import Lane, ScalarColumns, Series
@@ -48,8 +49,7 @@ class LightLane(ReliableLane):
 
     def __init__(self, outbox: Outbox, spool: Spool | None, say: Callable[[str], None]) -> None:
         super().__init__(
-            window_bytes=WINDOW_BYTES,
-            window_entries=MAX_UNDER_WAY,
+            window=Window(limit_bytes=WINDOW_BYTES, limit_entries=MAX_UNDER_WAY),
             held_bytes=MAX_HELD_BYTES // 2,
             spool=spool,
             say=say,

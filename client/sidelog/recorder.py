@@ -15,28 +15,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sidelog.arguments import check_words, column_step, optional_step, wall_time_or_now
-from sidelog.arrays import Array, as_array, describe, dtype_of
+from sidelog.arrays import Array, dtype_of
 from sidelog.calls import RecordCall, ScalarCall
 from sidelog.connection import Connection
+from sidelog.heavy_calls import HeavyCalls
 from sidelog.outbox import MAX_LIGHT_ITEMS
 from sidelog.pictures import Selection
 from sidelog.plans import Plans
 from sidelog.policies import Policies
 from sidelog.pool import size_class
 from sidelog.runs import RunHandle
+from sidelog.scalar_calls import scalar_call
 from sidelog.snapshot import Snapshot, kept, kept_bytes
-from sidelog_shared.errors import SnapshotError
 from sidelog_shared.limits import MIB, STEP_MAX, STEP_MIN
 from sidelog_shared.names import check_tag
 from sidelog_shared.records import BufferSpec, Kind, ScalarForm, Series
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 MAX_SERIES = 100_000
 """Tags that are remembered as good. A tag with a step in it would be a new one each time."""
-KEEP_WAIT_S = 30.0
-"""So long a picture that must not be dropped waits for room. Whoever asked for that prefers it to a hole."""
 
 
 class Recorder:
@@ -54,6 +53,7 @@ class Recorder:
         self._policies = policies
         self._outbox = connection.outbox
         self._snapshotter = connection.snapshotter
+        self._heavy = HeavyCalls(connection)
         self._logdir = logdir
         self._run = run
         self._subruns: dict[str, RunHandle] = {}
@@ -104,7 +104,7 @@ class Recorder:
         if type(value) is float:
             call: ScalarCall | None = (series, step, wall_time, value)
         else:
-            call = _scalar(series, step, wall_time, value)
+            call = scalar_call(series, step, wall_time, value)
         if call is None:
             outbox.count_drop(series.run, tag)
         elif outbox.dormant or len(outbox.light) >= MAX_LIGHT_ITEMS:
@@ -115,13 +115,14 @@ class Recorder:
     def add_scalars(self, main_tag: str, values: dict[str, object], step: int, wall_time: float) -> list[ScalarCall]:
         """Log numbers into a sub-run each; returns the calls, in the order of ``values``, less those with no value."""
         # All are checked before the first is queued.
-        calls = [_scalar(self._subrun_series(main_tag, key), step, wall_time, value) for key, value in values.items()]
+        series = {key: self._subrun_series(main_tag, key) for key in values}
+        calls = [scalar_call(series[key], step, wall_time, value) for key, value in values.items()]
         return self._put_scalars(main_tag, calls)
 
     def add_hparams(self, name: str, document: bytes, metrics: dict[str, object], step: int, wall_time: float) -> None:
         """Log hyperparameters and what came of them into a sub-run, and close it."""
         # Checked before the run is opened.
-        checked = [_scalar(Series(0, check_tag(tag)), step, wall_time, value) for tag, value in metrics.items()]
+        checked = [scalar_call(Series(0, check_tag(tag)), step, wall_time, value) for tag, value in metrics.items()]
         run = self.connection.open_run(self._path_of(name))
         calls = [None if call is None else (Series(run.id, call[0].tag), *call[1:]) for call in checked]
         self._put(RecordCall(run.id, Kind.HPARAMS, "hparams", None, wall_time, {}, (kept_bytes(document),)))
@@ -174,18 +175,7 @@ class Recorder:
         Args:
             contents: tensors, which are copied, and documents.
         """
-        if any(not isinstance(one, (bytes, np.ndarray)) and one.is_cuda and _is_capturing(one) for one in contents):
-            self._outbox.count_drop(self._run.id, tag)
-            return
-        nbytes = sum(len(one) if isinstance(one, bytes) else _nbytes(one) for one in contents)
-        if not self._reserve(tag, nbytes):
-            return
-        try:
-            copies = [kept_bytes(one) if isinstance(one, bytes) else self._snapshotter.copy(one) for one in contents]
-        except BaseException:  # no memory, or a device that failed
-            self._outbox.free_heavy(nbytes)
-            raise
-        self._outbox.put_heavy(RecordCall(self._run.id, kind, tag, step, wall_time, options, tuple(copies)))
+        self._heavy.put(RecordCall(self._run.id, kind, tag, step, wall_time, options, ()), contents)
 
     def add_boxes(
         self,
@@ -199,15 +189,8 @@ class Recorder:
         if self._policies.exist and not self._policies.admits(tag):
             return
         image, boxes = arrays
-        if self._keeps_all(tag):
-            others = (self._snapshotter.copy(boxes),)
-            self._keep(Kind.BOXES, tag, step, wall_time, options, [image], tuple(image.shape), others)
-            return
-        snapshot = self._snapshot(tag, [image], tuple(image.shape), owned=False)
-        if snapshot is None:
-            return
-        snapshots = (snapshot, self._snapshotter.copy(boxes))
-        self._outbox.put_picture(RecordCall(self._run.id, Kind.BOXES, tag, step, wall_time, options, snapshots))
+        others = (self._snapshotter.copy(boxes),)
+        self._put_picture(Kind.BOXES, tag, step, wall_time, options, [image], tuple(image.shape), others)
 
     def add_planned(self, call: tuple[object, ...], value: object, global_step: object, walltime: object) -> bool:
         """Log a picture as the last one of the same call was; False when this one is different, or memory is full."""
@@ -240,13 +223,11 @@ class Recorder:
         wall_time = wall_time_or_now(walltime)
         options: dict[str, object] = {"recipe": selection.recipe.to_map()}
         spec = BufferSpec(dtype_of(selection.arrays[0]), selection.shape)
-        if self._keeps_all(tag):
-            self._keep(Kind.PICTURE, tag, step, wall_time, options, selection.arrays, selection.shape)
-            return
-        self._plans.remember(call, value, selection, spec, options)
-        snapshot = self._snapshot(tag, selection.arrays, selection.shape, owned=selection.owned)
-        if snapshot is not None:
-            self._outbox.put_picture(RecordCall(self._run.id, Kind.PICTURE, tag, step, wall_time, options, (snapshot,)))
+        if not self._keeps_all(tag):
+            self._plans.remember(call, value, selection, spec, options)
+        self._put_picture(
+            Kind.PICTURE, tag, step, wall_time, options, selection.arrays, selection.shape, owned=selection.owned
+        )
 
     def add_histogram(
         self,
@@ -264,19 +245,12 @@ class Recorder:
         # Flat: nothing depends on the shape, and the wire has room for 8 dimensions.
         shape = (math.prod(values.shape),)
         others = () if edges is None else (kept(edges),)
-        if self._keeps_all(tag):
-            self._keep(Kind.HISTOGRAM, tag, step, wall_time, options, [values], shape, others)
-            return
-        snapshot = self._snapshot(tag, [values], shape, owned=False)
-        if snapshot is None:
-            return
-        snapshots = (snapshot, *others)
-        self._outbox.put_picture(RecordCall(self._run.id, Kind.HISTOGRAM, tag, step, wall_time, options, snapshots))
+        self._put_picture(Kind.HISTOGRAM, tag, step, wall_time, options, [values], shape, others)
 
     def _keeps_all(self, tag: str) -> bool:
         return self._policies.exist and self._policies.of(tag).keep_all
 
-    def _keep(
+    def _put_picture(
         self,
         kind: Kind,
         tag: str,
@@ -286,30 +260,18 @@ class Recorder:
         arrays: Sequence[Array],
         shape: tuple[int, ...],
         others: tuple[Snapshot, ...] = (),
+        *,
+        owned: bool = False,
     ) -> None:
-        """Log a picture or a histogram that must not be dropped: in the heavy lane, and waiting where that is full."""
-        if not isinstance(arrays[0], np.ndarray) and arrays[0].is_cuda and _is_capturing(arrays[0]):
-            self._outbox.count_drop(self._run.id, tag)
+        """Log a picture or a histogram; in the heavy lane where its user wants none dropped."""
+        call = RecordCall(self._run.id, kind, tag, step, wall_time, options, ())
+        if self._keeps_all(tag):
+            self._heavy.keep(call, arrays, shape, others)
             return
-        nbytes = math.prod(shape) * dtype_of(arrays[0]).itemsize + sum(one.spec.nbytes for one in others)
-        if not self._reserve(tag, nbytes, wait_s=KEEP_WAIT_S):
-            return
-        try:
-            copy = self._snapshotter.copy_all(arrays, shape)
-        except BaseException:  # no memory, or a device that failed
-            self._outbox.free_heavy(nbytes)
-            raise
-        self._outbox.put_heavy(RecordCall(self._run.id, kind, tag, step, wall_time, options, (copy, *others)))
-
-    def _reserve(self, tag: str, nbytes: int, wait_s: float = 0.0) -> bool:
-        """Make room for a heavy record; False, counted and said, where there is none."""
-        limit = self._outbox.heavy_budget_bytes
-        if nbytes > limit:
-            size = nbytes / MIB
-            self.connection.say(
-                f"{tag!r} is {size:.0f} MiB and never logged: SIDELOG_HEAVY_MB allows {limit / MIB:.0f}"
-            )
-        return self._outbox.reserve_heavy(nbytes, wait_s=wait_s)
+        snapshot = self._snapshot(tag, arrays, shape, owned=owned)
+        if snapshot is not None:
+            call.snapshots = (snapshot, *others)
+            self._outbox.put_picture(call)
 
     def _snapshot(self, tag: str, arrays: Sequence[Array], shape: tuple[int, ...], *, owned: bool) -> Snapshot | None:
         """Copy what is selected; None when there is no memory for it, which is counted."""
@@ -372,40 +334,3 @@ class Recorder:
         if ".." in name.split("/"):
             raise ValueError(f"{name!r} leaves the run's folder, expected no '..' in it")
         return os.path.join(self._logdir, name.lstrip("/"))
-
-
-def _nbytes(array: Array) -> int:
-    return math.prod(array.shape) * dtype_of(array).itemsize
-
-
-def _is_capturing(tensor: torch.Tensor) -> bool:
-    from sidelog.torch_grid import is_capturing
-
-    return is_capturing(tensor.device)
-
-
-def _scalar(series: Series, step: int, wall_time: float, value: object) -> ScalarCall | None:
-    """A checked call; None for a tensor of a CUDA graph that is being captured, which has no value."""
-    what = f"add_scalar {series.tag!r}"
-    if isinstance(value, (tuple, str)) or value is None:
-        raise TypeError(f"{what} is {type(value).__name__} {value!r:.60}, expected a number or a tensor of one element")
-    if isinstance(value, np.longdouble):  # an array of them cannot travel
-        value = float(value)
-    if isinstance(value, list) or hasattr(value, "shape"):
-        array = as_array(value, what)
-        if math.prod(array.shape) != 1:
-            raise SnapshotError(f"{what} is {describe(array)}, expected one element")
-        if isinstance(array, np.ndarray):
-            return (series, step, wall_time, float(array.item()))
-        if array.device.type == "cuda":
-            from sidelog.cuda_snapshot import PendingScalar
-            from sidelog.torch_grid import is_capturing
-
-            return None if is_capturing(array.device) else (series, step, wall_time, PendingScalar(array))
-        return (series, step, wall_time, float(array.item()))
-    try:
-        return (series, step, wall_time, float(value))  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(
-            f"{what} is {type(value).__name__} {value!r:.60}, expected a number or a tensor of one element"
-        ) from None

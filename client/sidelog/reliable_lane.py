@@ -12,20 +12,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
+from sidelog.entry_spool import EntrySpool
 from sidelog.held_entries import HeldEntries
-from sidelog.kept_records import (
-    Entry,
-    Message,
-    Span,
-    entries_in,
-    frames_of,
-    groups_for_spool,
-    in_one_place,
-    sent_again,
-    split_by_run,
-    without,
-)
+from sidelog.kept_records import Entry, Message, Span, frames_of, groups_for_spool, split_by_run, without
 from sidelog.spool import DamagedSpool, Spool
+from sidelog.window import Window
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MIB
 from sidelog_shared.records import Buffer
@@ -35,9 +26,7 @@ class ReliableLane:
     """See the module; a subclass numbers what was called.
 
     Args:
-        window_bytes: so much is under way at once, or one entry that is larger: a daemon with a slow disk, or a slow
-            encoder, is not handed everything.
-        window_entries: the same, in entries.
+        window: how much may be under way at once.
         held_bytes: so much of runs that are refused is kept in memory where the spool takes no more.
         spool: where records are kept that no daemon takes; None keeps them in memory alone.
         say: tells the user something.
@@ -52,26 +41,21 @@ class ReliableLane:
     def __init__(
         self,
         *,
-        window_bytes: int,
-        window_entries: int,
+        window: Window,
         held_bytes: int,
         spool: Spool | None,
         say: Callable[[str], None],
     ) -> None:
-        self._window_limit_bytes = window_bytes
-        self._window_limit_entries = window_entries
+        self._window = window
         self._held_limit_bytes = held_bytes
         self._entries: list[Entry] = []  # in the order of their numbers; without those of runs that are refused
         self._unsent: deque[Entry] = deque()  # those to be sent in this epoch
-        self._window_bytes = 0
-        self._window_entries = 0
         self._memory_bytes = 0
         self._last = 0
         self._settled = IntervalSet()
         self._pending = 0
         self._held = HeldEntries(self._settled)
-        self._spool = spool
-        self._spool_is_full = spool is None
+        self._spool = EntrySpool(spool)
         self._say = say
         self.lost = 0
         self.unkept = 0
@@ -130,7 +114,7 @@ class ReliableLane:
         entries, self._entries = self._entries, []
         for part in [part for entry in entries for part in self._apart(entry)]:
             if self._held.owns(part):
-                self._count_under_way(part, -1)
+                self._window.remove(part)
                 self._held.put(part)
             else:
                 self._entries.append(part)
@@ -141,7 +125,7 @@ class ReliableLane:
         """The run is open."""
         entries = self._held.let_go(run)
         for entry in entries:
-            self._count_under_way(entry, 1)
+            self._window.add(entry)
         self._entries = sorted([*self._entries, *entries], key=lambda entry: entry.first)
         self._line_up()
         self._count()
@@ -163,7 +147,7 @@ class ReliableLane:
         for run, entries in [(run, self._held.entries_of(run)) for run in self._held.runs]:
             self._held.replace(run, self._left_of(entries))
         self._line_up()
-        self._window_bytes = self._window_entries = 0
+        self._window.clear()
 
     def _left_of(self, entries: Iterable[Entry]) -> list[Entry]:
         """What has not settled of some entries, unsent."""
@@ -182,11 +166,8 @@ class ReliableLane:
 
     def next_messages(self, epoch: int) -> list[list[Buffer]]:
         """The messages of the next entry to send; none when all are sent or too much is under way."""
-        while self._unsent and self._window_entries < self._window_limit_entries:
-            entry = self._unsent[0]
-            if self._window_bytes and self._window_bytes + entry.nbytes > self._window_limit_bytes:
-                break
-            self._unsent.popleft()
+        while self._unsent and self._window.has_room(self._unsent[0]):
+            entry = self._unsent.popleft()
             try:
                 messages = self._messages(entry, epoch)
             except DamagedSpool as error:
@@ -197,7 +178,7 @@ class ReliableLane:
                 self._forget(entry)
                 continue
             entry.sent = True
-            self._count_under_way(entry, 1)
+            self._window.add(entry)
             return messages
         return []
 
@@ -220,7 +201,7 @@ class ReliableLane:
                 kept.append(entry)
                 continue
             lines_up |= not entry.sent
-            self._count_under_way(entry, -1)
+            self._window.remove(entry)
             self._forget(entry)
         self._entries, self._pending = kept, pending
         if lines_up:
@@ -243,7 +224,7 @@ class ReliableLane:
         Returns:
             How many records were put there.
         """
-        if self._spool is None:
+        if not self._spool.exists:
             return 0
         self._separate(before)
         entries, count, room = self._spilled(self._entries, before, at_most_bytes, epoch)
@@ -278,24 +259,24 @@ class ReliableLane:
         Returns:
             The entries afterwards; how many records were put there; what is left of the room.
         """
-        assert self._spool is not None
         moved: dict[Entry, Entry | None] = {}
         count = 0
         for group in groups_for_spool(entries, before):
             if room_bytes <= 0:
                 break
-            place = self._spool.keep([frames for entry in group for frames in frames_of(entry, epoch)], epoch)
-            self._spool_is_full = place is None
-            if place is None:
+            whole = self._spool.put(group, epoch)
+            if whole is None or whole.place is None:
                 break
             moved |= dict.fromkeys(group)
-            moved[group[0]] = in_one_place(group, place)
-            if group[0].sent and not self._held.owns(group[0]):
-                self._window_entries -= len(group) - 1
+            moved[group[0]] = whole
             for entry in group:
                 self._free(entry)
                 count += self._unsettled(entry)
-            room_bytes -= place.nbytes
+                if not self._held.owns(entry):
+                    self._window.remove(entry)
+            if not self._held.owns(whole):
+                self._window.add(whole)
+            room_bytes -= whole.place.nbytes
         if moved:
             now_kept = [moved.get(entry, entry) for entry in entries]
             entries = [entry for entry in now_kept if entry is not None]
@@ -320,7 +301,7 @@ class ReliableLane:
                 self._entries.append(part)
                 self._unsent.append(part)
                 self._pending += part.last - part.first + 1
-            elif self._spool_is_full and self._held.nbytes >= self._held_limit_bytes:
+            elif self._spool.is_full and self._held.nbytes >= self._held_limit_bytes:
                 self._leave_out(part)
             else:
                 self._held.put(part)
@@ -342,17 +323,12 @@ class ReliableLane:
         if entry.message is not None:
             return self._parts(entry)
         try:
-            assert self._spool is not None
-            assert entry.place is not None
-            loaded = entries_in(self._spool.read(entry.place), entry.made_at)
+            parts = self._spool.take_back(entry)
         except DamagedSpool:
             return [entry]  # it is told when it is to be sent
-        self._spool.release(entry.place)
-        parts = [part for one in loaded for part in (split_by_run(one) if len(one.spans) > 1 else [one])]
-        self._count_under_way(entry, -1)
+        self._window.remove(entry)
         for part in parts:
-            part.sent = entry.sent
-            self._count_under_way(part, 1)
+            self._window.add(part)
         self._memory_bytes += sum(part.nbytes for part in parts)
         return parts
 
@@ -368,25 +344,16 @@ class ReliableLane:
     def _parts(self, entry: Entry) -> list[Entry]:
         """An entry in memory, as one for each run."""
         parts = split_by_run(entry)
-        surplus = sum(part.nbytes for part in parts) - entry.nbytes
-        self._memory_bytes += surplus
-        if entry.sent:
-            self._window_bytes += surplus
-            self._window_entries += len(parts) - 1
+        self._memory_bytes += sum(part.nbytes for part in parts) - entry.nbytes
+        self._window.remove(entry)
+        for part in parts:
+            self._window.add(part)
         return parts
-
-    def _count_under_way(self, entry: Entry, sign: int) -> None:
-        """An entry begins (1) or ceases (-1) to count as under way, if it is sent."""
-        if entry.sent:
-            self._window_bytes += sign * entry.nbytes
-            self._window_entries += sign
 
     def _messages(self, entry: Entry, epoch: int) -> list[list[Buffer]]:
         if entry.message is not None:
             return frames_of(entry, epoch)
-        assert self._spool is not None
-        assert entry.place is not None
-        return sent_again(self._spool.read(entry.place), self._settled, epoch)
+        return self._spool.messages(entry, self._settled, epoch)
 
     def _free(self, entry: Entry) -> None:
         """An entry leaves memory."""
@@ -395,8 +362,7 @@ class ReliableLane:
     def _forget(self, entry: Entry) -> None:
         if entry.message is not None:
             self._free(entry)
-        if entry.place is not None and self._spool is not None:
-            self._spool.release(entry.place)
+        self._spool.release(entry)
 
     def _give_up(self, entry: Entry, error: DamagedSpool) -> None:
         count = self._unsettled(entry)
@@ -416,7 +382,7 @@ class ReliableLane:
                 self._free(entry)
         self._entries.clear()
         self._unsent.clear()
-        self._window_bytes = self._window_entries = 0
+        self._window.clear()
         self._count()
 
     def _line_up(self) -> None:

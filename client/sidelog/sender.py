@@ -15,8 +15,9 @@ from contextlib import contextmanager
 
 import zmq
 
-from sidelog.delivery import Delivery, Phase
+from sidelog.delivery import Delivery
 from sidelog.outbox import Outbox
+from sidelog.phase import Phase
 from sidelog_shared.errors import MissingExtra, SidelogError, TransportError
 from sidelog_shared.frames import is_state
 from sidelog_shared.limits import KIB, MAX_FRAME_BYTES

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sidelog.calls import FlushRequest, RecordCall, RunEnd
-from sidelog.delivery import Delivery, Phase
+from sidelog.delivery import Delivery
 from sidelog.left_spool import LeftSpool
 from sidelog.outbox import Outbox
+from sidelog.phase import Phase
 from sidelog.runs import RunHandle
 from sidelog.snapshot import BorrowedSnapshot, kept_bytes
 from sidelog.spool import Spool

@@ -10,7 +10,7 @@ import pytest
 from delivery_rig import HEAVY_BYTES, Memory, Rig, ends
 
 from sidelog import light_lane
-from sidelog.delivery import Phase
+from sidelog.phase import Phase
 from sidelog.statistics import DAMAGED, RUN_REFUSED, WITH_DAEMON, Statistics
 from sidelog_daemon.session import Session
 from sidelog_shared import replies, requests

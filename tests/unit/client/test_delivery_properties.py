@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sidelog.calls import FlushRequest
-from sidelog.delivery import Phase
 from sidelog.left_spool import open_left_spool
+from sidelog.phase import Phase
 from sidelog_shared.errors import TransportError
 from sidelog_shared.limits import PART_BYTES
 from sidelog_shared.records import Lane

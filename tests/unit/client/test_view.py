@@ -6,7 +6,7 @@ from pathlib import Path
 
 from delivery_rig import Rig
 
-from sidelog.delivery import Phase
+from sidelog.phase import Phase
 from sidelog.view import VIEW_S
 from sidelog_shared.client_view import Backlog, ClientView
 from sidelog_shared.frames import MessageKind, unpack
