@@ -16,9 +16,11 @@ import pytest
 from PIL import Image
 
 from sidelog.bench.faults.injection import DEAD, DISK_FULL, FAULTS, FROZEN, SLOW, WELL, Evidence
-from sidelog.bench.faults.tables import BEGIN, END
+from sidelog.bench.faults.tables import NAME
+from sidelog.bench.pages import marks
 
 SCRIPT = Path(__file__).parents[2] / "scripts/bench_faults.py"
+BEGIN, END = marks(NAME)
 DEADLINE_S = 500
 pytestmark = pytest.mark.timeout(DEADLINE_S + 20)
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sidelog.bench.arguments import count, positive, show_progress, some_of
 from sidelog_shared.errors import ConfigError, MissingExtra, SidelogError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
         torch.set_num_threads(options.threads)
     where, what = machine(options.device), versions()
     found = [_measure(part, options) for part in PARTS if part in options.only]
-    _progress("")
+    show_progress("")
     print(report.render(found, where, what))
     if options.json is not None:
         files = ("json", "plot", "logdir", "markdown", "arguments")
@@ -102,7 +103,8 @@ def _check_methods(options: argparse.Namespace) -> None:
         ConfigError: methods are not measured, one is not known, or a page has no place for the tables.
     """
     from sidelog.bench.methods import METHODS
-    from sidelog.bench.methods.tables import read_page
+    from sidelog.bench.methods.tables import NAMES
+    from sidelog.bench.pages import read_page
 
     if "methods" not in options.only:
         raise ConfigError(
@@ -112,14 +114,14 @@ def _check_methods(options: argparse.Namespace) -> None:
     if unknown:
         raise ConfigError(f"--method is {', '.join(unknown)}, expected some of {', '.join(METHODS)}")
     for page in options.markdown:
-        read_page(page)
+        read_page(page, NAMES)
 
 
 @lru_cache(maxsize=1)
 def _activations(seed: int) -> Activations:
     from sidelog.bench.activations import make_activations
 
-    _progress("activations: resnet18 over two photographs")
+    show_progress("activations: resnet18 over two photographs")
     return make_activations(seed)
 
 
@@ -129,28 +131,28 @@ def _measure(part: str, options: argparse.Namespace) -> Measurement:
     if part == "start":
         from sidelog.bench.start import measure_start
 
-        return measure_start(options.logdir, times=options.starts, progress=_progress)
+        return measure_start(options.logdir, times=options.starts, progress=show_progress)
     with Sandbox(options.logdir) as sandbox:
         if part == "methods":
             from sidelog.bench.methods import measure_methods
 
             return measure_methods(sandbox, rounds=options.rounds, pause_s=options.pause_ms / 1e3,
-                                   methods=options.method, seed=options.seed, progress=_progress)  # fmt: skip
+                                   methods=options.method, seed=options.seed, progress=show_progress)  # fmt: skip
         activations = _activations(options.seed)
         there = activations.to(options.device)
         if part == "calls":
             from sidelog.bench.calls import measure_calls
 
-            return measure_calls(there, sandbox, count=options.calls, progress=_progress)
+            return measure_calls(there, sandbox, count=options.calls, progress=show_progress)
         if part == "daemon":
             from sidelog.bench.daemon_cost import measure_daemon
 
-            return measure_daemon(there, sandbox, maps=options.maps, progress=_progress)
+            return measure_daemon(there, sandbox, maps=options.maps, progress=show_progress)
         if part == "memory":
             from sidelog.bench.memory import measure_memory
 
             return measure_memory(
-                activations, sandbox, steps=options.memory_steps, step_ms=options.memory_step_ms, progress=_progress
+                activations, sandbox, steps=options.memory_steps, step_ms=options.memory_step_ms, progress=show_progress
             )
         return _measure_workload(part, options, activations, sandbox=sandbox)
 
@@ -170,7 +172,7 @@ def _measure_workload(
     steps = options.launch_steps if part == "launch" else options.block_steps
     workload = makers[part]()
     schedule = Schedule(options.pairs, steps, min(steps, options.block_steps))
-    return measure_slowdown(workload, run_blocks(workload, schedule, sandbox, progress=_progress))
+    return measure_slowdown(workload, run_blocks(workload, schedule, sandbox, progress=show_progress))
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -180,24 +182,24 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "make_grid, and with sidelog, in alternating blocks of one run. docs/benchmarks.md says how.",
     )
     add = parser.add_argument
-    add("--only", type=_parts, default=PARTS, metavar="PARTS",
+    add("--only", type=some_of(PARTS), default=PARTS, metavar="PARTS",
         help=f"some of {','.join(PARTS)} (default: all)")  # fmt: skip
     add("--quick", action="store_true", help="about a minute: shows that it works, measures nothing well")
-    add("--pairs", type=_count, help="pairs of blocks for each loop (default: 30)")
-    add("--block-steps", type=_count, help="steps of a block (default: 20)")
-    add("--launch-steps", type=_count,
+    add("--pairs", type=count, help="pairs of blocks for each loop (default: 30)")
+    add("--block-steps", type=count, help="steps of a block (default: 20)")
+    add("--launch-steps", type=count,
         help="the same for the launch-bound loop, whose steps are short (default: 200)")  # fmt: skip
-    add("--step-ms", type=_positive, help="how long the device is busy (default: 50)")
-    add("--calls", type=_count, help="calls of each kind (default: 1000)")
-    add("--rounds", type=_count, help="calls of each method (default: 100)")
-    add("--pause-ms", type=_positive, default=20.0, help="between two of them (default: %(default)s)")
+    add("--step-ms", type=positive, help="how long the device is busy (default: 50)")
+    add("--calls", type=count, help="calls of each kind (default: 1000)")
+    add("--rounds", type=count, help="calls of each method (default: 100)")
+    add("--pause-ms", type=positive, default=20.0, help="between two of them (default: %(default)s)")
     add("--method", action="append", default=[], metavar="NAME", help="only this method; may be given several times")
-    add("--maps", type=_count, help="maps into the daemon (default: 1000)")
-    add("--starts", type=_count, help="starts of a daemon (default: 5)")
-    add("--memory-steps", type=_count, help="steps for the memory (default: 10,000; 2 GB on disk meanwhile)")
-    add("--memory-step-ms", type=_positive, default=15.0, help="their length (default: %(default)s)")
+    add("--maps", type=count, help="maps into the daemon (default: 1000)")
+    add("--starts", type=count, help="starts of a daemon (default: 5)")
+    add("--memory-steps", type=count, help="steps for the memory (default: 10,000; 2 GB on disk meanwhile)")
+    add("--memory-step-ms", type=positive, default=15.0, help="their length (default: %(default)s)")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="where the tensors are (default: %(default)s)")
-    add("--threads", type=_count, help="torch.set_num_threads (default: torch's own)")
+    add("--threads", type=count, help="torch.set_num_threads (default: torch's own)")
     add("--seed", type=int, default=0, help="of weights, crops and noise (default: %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write every figure and block there")
     add("--markdown", type=Path, action="append", default=[], metavar="PAGE",
@@ -216,41 +218,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def _parts(text: str) -> tuple[str, ...]:
-    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
-    unknown = [part for part in chosen if part not in PARTS]
-    if unknown or not chosen:
-        raise argparse.ArgumentTypeError(f"{text!r} names {', '.join(unknown) or 'nothing'}, expected some of "
-                                         f"{','.join(PARTS)}")  # fmt: skip
-    return chosen
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number of at least 1")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected milliseconds above 0")
-    return value
-
-
 def _check_packages(*, plot: bool) -> None:
     for package in (*_NEEDED, *(["matplotlib"] if plot else [])):
         if importlib.util.find_spec(package) is None:
             raise MissingExtra(package, "bench", "sidelog bench")
-
-
-def _progress(text: str) -> None:
-    """One line that overwrites itself, where a person looks; nothing in a log file."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _fail(error: Exception, code: int) -> int:

@@ -8,11 +8,11 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
+from sidelog.bench.arguments import count, positive, show_progress, some_of
 from sidelog.bench.faults.injection import DEAD, FAULTS, FROZEN, WELL
 from sidelog.bench.faults.tables import Found
 from sidelog_shared.errors import ConfigError, MissingExtra, SidelogError
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
         _check(options)
         return _run(options, arguments)
     except KeyboardInterrupt:
-        _progress("")
+        show_progress("")
         print("bench_faults: interrupted; everything that it started is stopped", file=sys.stderr)
         return 130
     except MissingExtra as error:
@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
         torch.set_num_threads(options.threads)
     where, what = machine("cpu"), versions()
     found = _measure(options)
-    _progress("")
+    show_progress("")
     print(tables.render(found, where, what))
     if options.json is not None:
         whole = _to_map(found, options) | {"machine": where, "versions": what}
@@ -88,19 +88,19 @@ def _measure(options: argparse.Namespace) -> Found:
         schedule = Schedule(options.pairs, options.block_steps, options.fault_s)
         for fault in options.faults:
             with Scene(fault, disk=options.disk) as scene:
-                found.trainings.append(train_through(scene, training, schedule, progress=_progress))
+                found.trainings.append(train_through(scene, training, schedule, progress=show_progress))
     if "calls" in options.only:
         for fault in (WELL, *options.faults):
             with Scene(fault, disk=options.disk) as scene:
                 found.calls.append(time_calls(
                     scene, count=options.calls, fault_s=options.fault_s, pace_s=options.pace_ms / 1e3,
-                    seed=options.seed, progress=_progress,
+                    seed=options.seed, progress=show_progress,
                 ))  # fmt: skip
     if "endings" in options.only:
         for fault in [fault for fault in (DEAD, FROZEN) if fault in options.faults]:
             with Scene(fault, disk=options.disk) as scene:
                 found.endings += time_endings(scene, times=options.endings, exit_timeout_s=options.exit_timeout,
-                                              progress=_progress)  # fmt: skip
+                                              progress=show_progress)  # fmt: skip
                 if not scene.fault.evidence.shows(fault):
                     seen = scene.fault.evidence.to_map()
                     found.ending_objections.append(f"{fault}: the fault was not seen: {seen}")
@@ -154,21 +154,21 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
                     "the process. About half an hour, 2.5 GB of disk meanwhile.",
     )  # fmt: skip
     add = parser.add_argument
-    add("--only", type=_some(PARTS), default=PARTS, metavar="PARTS", help=f"some of {','.join(PARTS)} (default: all)")
-    add("--faults", type=_some(FAULTS), default=FAULTS, metavar="FAULTS",
+    add("--only", type=some_of(PARTS), default=PARTS, metavar="PARTS", help=f"some of {','.join(PARTS)} (default: all)")
+    add("--faults", type=some_of(FAULTS), default=FAULTS, metavar="FAULTS",
         help=f"some of {','.join(FAULTS)} (default: all)")  # fmt: skip
     add("--quick", action="store_true", help="about a minute: shows that it works, measures nothing well")
-    add("--pairs", type=_count, help="pairs of blocks in each phase (default: 40)")
-    add("--block-steps", type=_count, help="steps of a block (default: 20)")
-    add("--fault-s", type=_positive, help="seconds that a fault lasts at least (default: 15)")
-    add("--calls", type=_count, help="calls of each kind during each fault (default: 5000)")
-    add("--pace-ms", type=_positive, help="between two calls of a kind (default: 50)")
-    add("--endings", type=_count, help="ends of a process of each kind (default: 5)")
-    add("--exit-timeout", type=_positive, help="SIDELOG_EXIT_TIMEOUT of those (default: 5)")
+    add("--pairs", type=count, help="pairs of blocks in each phase (default: 40)")
+    add("--block-steps", type=count, help="steps of a block (default: 20)")
+    add("--fault-s", type=positive, help="seconds that a fault lasts at least (default: 15)")
+    add("--calls", type=count, help="calls of each kind during each fault (default: 5000)")
+    add("--pace-ms", type=positive, help="between two calls of a kind (default: 50)")
+    add("--endings", type=count, help="ends of a process of each kind (default: 5)")
+    add("--exit-timeout", type=positive, help="SIDELOG_EXIT_TIMEOUT of those (default: 5)")
     add("--disk", choices=DISKS, default="auto",
         help="how the disk is full: a small tmpfs that is filled, or a daemon whose writes are told so; auto takes "
              "the tmpfs where this user may mount one (default: %(default)s)")  # fmt: skip
-    add("--threads", type=_count, help="torch.set_num_threads (default: torch's own)")
+    add("--threads", type=count, help="torch.set_num_threads (default: torch's own)")
     add("--seed", type=int, default=0, help="of weights and data (default: %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write every step, call and figure there")
     add("--plot", type=Path, metavar="FILE", help="draw the step times there, as PNG or by the file's ending")
@@ -188,8 +188,9 @@ def _check(options: argparse.Namespace) -> None:
         ConfigError: a file cannot be written, or a page has no place for the tables.
         MissingExtra: a package is not there.
     """
+    from sidelog.bench.faults import tables
     from sidelog.bench.faults.call_times import EVENT_BYTES
-    from sidelog.bench.faults.tables import read_page
+    from sidelog.bench.pages import read_page
 
     for package in (*_NEEDED, *(["matplotlib"] if options.plot else [])):
         if importlib.util.find_spec(package) is None:
@@ -207,43 +208,7 @@ def _check(options: argparse.Namespace) -> None:
             "give fewer calls, or TMPDIR on another disk"
         )
     for page in options.markdown:
-        read_page(page)
-
-
-def _some(names: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
-    """Reads some of several names, with commas between them."""
-
-    def read(text: str) -> tuple[str, ...]:
-        chosen = tuple(name.strip() for name in text.split(",") if name.strip())
-        unknown = [name for name in chosen if name not in names]
-        if unknown or not chosen:
-            raise argparse.ArgumentTypeError(f"{text!r} names {', '.join(unknown) or 'nothing'}, expected some of "
-                                             f"{','.join(names)}")  # fmt: skip
-        return chosen
-
-    return read
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number of at least 1")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a number above 0")
-    return value
-
-
-def _progress(text: str) -> None:
-    """One line that overwrites itself, where a person looks; nothing in a log file."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        read_page(page, (tables.NAME,))
 
 
 def _fail(error: Exception, code: int) -> int:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 
 from sidelog.bench.blocks import OFF, SIDELOG
@@ -14,12 +12,14 @@ from sidelog.bench.faults.call_times import ENOUGH_CALLS, CallTimes, FaultyCalls
 from sidelog.bench.faults.endings import Ending
 from sidelog.bench.faults.phases import FaultyTraining, Series
 from sidelog.bench.figures import Figure
+from sidelog.bench.pages import made_by, read_page, with_table
 from sidelog.bench.pairs import percentile
-from sidelog_shared.errors import ConfigError, WriterError
+from sidelog_shared.errors import WriterError
 
 SLOWDOWN_GOAL = 2.0
 """Percent: what the loop ``cpu`` of ``sidelog bench`` may be slower, also with a fault."""
-BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
+NAME = "faults"
+"""Of the tables, in a page's marks."""
 
 
 @dataclass(slots=True)
@@ -112,40 +112,12 @@ def put_tables(
         ConfigError: it cannot be read, or has no marks.
         WriterError: the figures do not count.
     """
-    text = read_page(page)
+    text = read_page(page, (NAME,))
     if found.objections:
         raise WriterError(f"the figures do not count ({found.objections[0]}), so the page keeps its tables")
     tables = "\n\n".join(table.for_page() for table in make_tables(found))
-    before, rest = text.split(BEGIN, 1)
-    made_by = _made_by(arguments, machine, versions)
-    page.write_text(f"{before}{BEGIN}\n{made_by}\n\n{tables}\n{END}{rest.split(END, 1)[1]}")
-
-
-def read_page(page: Path) -> str:
-    """A page that has a place for the tables.
-
-    Raises:
-        ConfigError: it cannot be read, or has none.
-    """
-    try:
-        text = page.read_text()
-    except OSError as error:
-        raise ConfigError(f"{page} cannot be read ({error.strerror}), expected a page with marks") from None
-    if not -1 < text.find(BEGIN) < text.find(END):
-        raise ConfigError(f"{page} has no marks, expected {BEGIN} ... {END}")
-    return text
-
-
-def _made_by(arguments: Sequence[str], machine: dict[str, object], versions: dict[str, str]) -> str:
-    day = datetime.now(timezone.utc).date().isoformat()
-    load = "/".join(map(str, machine["load"]))  # type: ignore[call-overload]  # three numbers
-    where = (
-        f"{machine['cores']} cores of {machine['processor']} ({machine['architecture']}), load {load} at the start, "
-        f"{machine['system']}, {machine['torch_threads']} threads of torch"
-    )
-    with_what = ", ".join(f"{name} {version}" for name, version in versions.items())
-    line = f"`scripts/bench_faults.py {shlex.join(arguments)}`, {day}. {where}; {with_what}."
-    return textwrap.fill(line, 118, break_long_words=False, break_on_hyphens=False)
+    by = made_by(f"scripts/bench_faults.py {shlex.join(arguments)}", "", machine, versions)
+    page.write_text(with_table(text, NAME, by, tables))
 
 
 def _steps(trainings: Sequence[FaultyTraining]) -> Table:

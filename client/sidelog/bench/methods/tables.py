@@ -7,16 +7,17 @@ of tensorboardX wants to know.
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 
 from sidelog.bench.figures import Measurement
 from sidelog.bench.methods.measure import Comparison, MethodsMeasurement
+from sidelog.bench.pages import made_by, read_page, with_table
 from sidelog.bench.pairs import percentile
-from sidelog_shared.errors import ConfigError, WriterError
+from sidelog_shared.errors import WriterError
 
+NAMES = ("methods", "costs")
+"""Of the tables, in a page's marks."""
 _BESIDE = {"tensorboardX": "", "torch": "beside torch's writer, for tensorboardX has none", "global": ""}
 
 
@@ -44,52 +45,14 @@ def put_tables(
     found = next(part for part in measurements if isinstance(part, MethodsMeasurement))
     if any(one.objections for one in found.comparisons):
         raise WriterError("not everything that was logged is written, so the pages keep their tables")
-    made_by = _made_by(found, arguments, machine, versions)
+    how = f"{found.rounds:,} rounds, {found.pause_s * 1e3:g} ms between calls"
+    by = made_by(f"sidelog bench {shlex.join(arguments)}", how, machine, versions)
     tables = {"methods": _methods(found), "costs": _costs(found)}
     for page in pages:
-        text = read_page(page)
+        text = read_page(page, NAMES)
         for name, table in tables.items():
-            begin, end = _marks(name)
-            if begin in text and end in text:
-                before, rest = text.split(begin, 1)
-                text = f"{before}{begin}\n{made_by}\n\n{table}\n{end}{rest.split(end, 1)[1]}"
+            text = with_table(text, name, by, table)
         page.write_text(text)
-
-
-def read_page(page: Path) -> str:
-    """A page that has a place for a table.
-
-    Raises:
-        ConfigError: it cannot be read, or has none.
-    """
-    try:
-        text = page.read_text()
-    except OSError as error:
-        raise ConfigError(f"{page} cannot be read ({error.strerror}), expected a page with marks") from None
-    names = ("methods", "costs")
-    if not any(text.find(begin) < text.find(end) and begin in text for begin, end in map(_marks, names)):
-        raise ConfigError(f"{page} has no marks, expected {' ... '.join(_marks('methods'))} or those of 'costs'")
-    return text
-
-
-def _marks(name: str) -> tuple[str, str]:
-    return f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-
-
-def _made_by(
-    found: MethodsMeasurement, arguments: Sequence[str], machine: dict[str, object], versions: dict[str, str]
-) -> str:
-    day = datetime.now(timezone.utc).date().isoformat()
-    load = "/".join(map(str, machine["load"]))  # type: ignore[call-overload]  # three numbers
-    where = (
-        f"{machine['cores']} cores of {machine['processor']} ({machine['architecture']}), load {load} at the start, "
-        f"{machine['system']}"
-    )
-    with_what = ", ".join(f"{name} {version}" for name, version in versions.items())
-    line = (
-        f"`sidelog bench {shlex.join(arguments)}`, {day}: {found.rounds:,} rounds, {found.pause_s * 1e3:g} ms between "
-    )
-    return textwrap.fill(f"{line}calls. {where}; {with_what}.", 118, break_long_words=False, break_on_hyphens=False)
 
 
 def _methods(found: MethodsMeasurement) -> str:
