@@ -46,6 +46,7 @@ def put(page: Path, measurement: MethodsMeasurement) -> str:
         "architecture": "a",
         "system": "s",
         "load": [0.1, 0.2, 0.3],
+        "torch_threads": 2,
     }
     put_tables([page], [measurement], arguments=["--only", "methods"], machine=machine, versions={"torch": "2"})
     return page.read_text()
