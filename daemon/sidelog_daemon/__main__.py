@@ -84,7 +84,10 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(asdict(config), default=str, indent=2))
         return 0
     _step_back()
-    _raise_limit_of_open_files()
+    _raise_limits(resource.RLIMIT_NOFILE)  # a shell's 1,024 is meant for programs that use ``select``
+    if options.detach:
+        # It serves every training of this user: what the one that started it allows itself is not meant for it.
+        _raise_limits(resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)
     try:
         from sidelog_daemon import tensorboardx
         from sidelog_daemon.daemon import Daemon, configure_logging
@@ -113,11 +116,12 @@ def _step_back() -> None:
         Path("/proc/self/autogroup").write_text(str(_NICENESS))
 
 
-def _raise_limit_of_open_files() -> None:
-    """Every run takes some, and a shell's limit of 1,024 is meant for programs that use ``select``."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # a container may forbid it: then there is room for fewer runs
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+def _raise_limits(*limits: int) -> None:
+    """As far as they may be raised: what an administrator has set stays."""
+    for limit in limits:
+        _, hard = resource.getrlimit(limit)
+        with contextlib.suppress(ValueError, OSError):  # a container may forbid it: then there is less
+            resource.setrlimit(limit, (hard, hard))
 
 
 def _say_to_launcher(fd: int, words: dict[str, object]) -> None:
