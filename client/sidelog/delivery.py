@@ -97,8 +97,8 @@ class Delivery:
             return
         for end in self._fences.take_ends():
             self._admission.remove(end.run)
-            if not end.run.refused:
-                self._urgent.append(requests.CloseRun(end.run.id, self._missing_in({end.run.id})).frames(self.epoch))
+            # Also of a run that is refused: the daemon may have it open all the same, and only not be able to write it.
+            self._urgent.append(requests.CloseRun(end.run.id, self._missing_in({end.run.id})).frames(self.epoch))
 
     def _missing_in(self, runs: set[int]) -> tuple[Missing, ...]:
         """What of the pictures of these runs never reached a daemon that lives."""

@@ -163,6 +163,19 @@ def test_a_new_connection_to_the_same_daemon_finds_it_paused() -> None:
     assert rig.written("/runs/b") == ["loss 0", "loss 1"]
 
 
+def test_one_that_is_closed_with_all_settled_is_let_go_of_by_the_daemon() -> None:
+    rig = paused_rig()
+    rig.disk.full.clear()
+    rig.daemon.commit()
+    rig.daemon.replies.clear()  # and that it goes on is not heard
+    rig.delivery.heartbeat()
+    rig.exchange()
+    assert rig.runs[1].refused
+    rig.end_run(rig.runs[1])
+    rig.settle()
+    assert rig.daemon.open_runs == {GOOD}
+
+
 def test_its_pictures_are_counted_as_lost_and_those_under_way_are_written_in_time() -> None:
     rig = rig_with("/runs/b")
     rig.disk.full.add("/runs/b")
