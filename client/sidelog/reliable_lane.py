@@ -228,7 +228,7 @@ class ReliableLane:
             return 0
         self._separate(before)
         entries, count, room = self._spilled(self._entries, before, at_most_bytes, epoch)
-        if count:
+        if entries is not self._entries:
             self._entries = entries
             self._line_up()
         for run in self._held.runs:
@@ -246,8 +246,9 @@ class ReliableLane:
         is_short = 2 * self._held.nbytes > self._held_limit_bytes
         if begin == len(held) or not (is_short or held[begin].made_at <= before):
             return 0, room_bytes
-        entries, count, room_bytes = self._spilled(held[begin:], float("inf"), room_bytes, epoch)
-        if count:
+        waiting = held[begin:]
+        entries, count, room_bytes = self._spilled(waiting, float("inf"), room_bytes, epoch)
+        if entries is not waiting:
             self._held.replace(run, held[:begin] + entries)
         return count, room_bytes
 
@@ -257,7 +258,8 @@ class ReliableLane:
         """Put what is old of some entries into the spool.
 
         Returns:
-            The entries afterwards; how many records were put there; what is left of the room.
+            The entries afterwards, the same list where none was put there; how many records were; what is left of
+            the room.
         """
         moved: dict[Entry, Entry | None] = {}
         count = 0
@@ -327,10 +329,8 @@ class ReliableLane:
         except DamagedSpool:
             return [entry]  # it is told when it is to be sent
         self._window.remove(entry)
-        for part in parts:
-            self._window.add(part)
         self._memory_bytes += sum(part.nbytes for part in parts)
-        return parts
+        return self._unsettled_of(parts)
 
     def _separate(self, before: float) -> None:
         """What goes into the spool is of one run each: one that is refused later takes no other out of it again."""
@@ -338,7 +338,7 @@ class ReliableLane:
         for entry in entries:
             is_mixed = entry.message is not None and len(entry.spans) > 1 and entry.made_at <= before
             self._entries.extend(self._parts(entry) if is_mixed else [entry])
-        if len(self._entries) != len(entries):
+        if self._entries != entries:
             self._line_up()
 
     def _parts(self, entry: Entry) -> list[Entry]:
@@ -346,9 +346,18 @@ class ReliableLane:
         parts = split_by_run(entry)
         self._memory_bytes += sum(part.nbytes for part in parts) - entry.nbytes
         self._window.remove(entry)
+        return self._unsettled_of(parts)
+
+    def _unsettled_of(self, parts: Iterable[Entry]) -> list[Entry]:
+        """What an entry was split into, without those of which all has settled: they are forgotten."""
+        kept = []
         for part in parts:
-            self._window.add(part)
-        return parts
+            if self._unsettled(part):
+                self._window.add(part)
+                kept.append(part)
+            else:
+                self._forget(part)
+        return kept
 
     def _messages(self, entry: Entry, epoch: int) -> list[list[Buffer]]:
         if entry.message is not None:

@@ -102,6 +102,44 @@ def test_what_of_it_is_in_the_spool_is_replayed_in_order_though_its_numbers_have
     assert other.written("/busy", Lane.HEAVY) == clips(range(100))
 
 
+@pytest.mark.parametrize("path", ["/busy", "/runs/b"], ids=["refused", "paused"])
+def test_of_a_batch_with_another_run_the_settled_half_is_forgotten(path: str, tmp_path: Path) -> None:
+    """The other run is quiet from then on; as time passes nothing more goes into the spool."""
+    rig = rig_with("/runs/b", tmp_path / "spool")
+    rig.disk.full.add("/runs/b")
+    for step in range(100):
+        rig.scalar(step, run=GOOD)
+        rig.scalar(step, run=BAD)
+    rig.look()  # one batch
+    if path == "/busy":
+        rig.deliver()
+        rig.daemon.write()
+        rig.daemon.commit("/runs/a")
+        rig.answer()
+        rig.disk.busy.add("/runs/b")
+        rig.new_daemon()
+    rig.settle()
+    for _ in range(10):
+        rig.pass_time(0.5)
+    assert rig.spool is not None
+    nbytes = rig.spool.nbytes
+    light = rig.delivery._light
+    assert 0 < nbytes < 10_000
+    assert (light.memory_bytes, light.pending, light.is_stuck) == (0, 100, True)
+    for _ in range(10):
+        rig.pass_time(0.5)
+    assert (rig.spool.nbytes, light.memory_bytes) == (nbytes, 0)
+    rig.disk.full.clear()
+    rig.disk.busy.clear()
+    rig.daemon.commit()
+    rig.settle()
+    rig.pass_time(2.0)
+    rig.settle()
+    assert rig.written("/runs/b") == scalars(range(100))
+    assert rig.statistics == Statistics(written=200)
+    assert not rig.spool_exists
+
+
 def test_its_records_under_way_leave_room_for_those_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(light_lane, "WINDOW_BYTES", 20_000)
     rig = rig_with("/runs/b")
