@@ -106,18 +106,20 @@ def test_what_of_it_is_in_the_spool_is_replayed_in_order_though_its_numbers_have
 def test_of_a_batch_with_another_run_the_settled_half_is_forgotten(path: str, tmp_path: Path) -> None:
     """The other run is quiet from then on; as time passes nothing more goes into the spool."""
     rig = rig_with("/runs/b", tmp_path / "spool")
-    rig.disk.full.add("/runs/b")
     for step in range(100):
         rig.scalar(step, run=GOOD)
         rig.scalar(step, run=BAD)
     rig.look()  # one batch
+    rig.deliver()
+    rig.daemon.write()
+    rig.daemon.commit("/runs/a")
+    rig.daemon.tick()
+    rig.answer()
     if path == "/busy":
-        rig.deliver()
-        rig.daemon.write()
-        rig.daemon.commit("/runs/a")
-        rig.answer()
         rig.disk.busy.add("/runs/b")
         rig.new_daemon()
+    else:
+        rig.disk.full.add("/runs/b")
     rig.settle()
     for _ in range(10):
         rig.pass_time(0.5)
