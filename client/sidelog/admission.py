@@ -39,6 +39,7 @@ class Admission:
         self._spool = spool
         self._say = say
         self.handles: dict[int, RunHandle] = {}
+        self._of_path: dict[str, RunHandle] = {}
         self._unanswered: set[int] = set()
         self._asked_again: set[int] = set()
         self._refused_until: dict[int, float] = {}
@@ -49,13 +50,20 @@ class Admission:
         return bool(self._unanswered)
 
     def add(self, run: RunHandle) -> None:
-        self.handles[run.id] = run
+        self.handles[run.id] = self._of_path[run.path] = run
         if self._spool is not None:
             self._spool.declare(run)
+
+    def find(self, path: str) -> RunHandle | None:
+        """The run of a path that is not closed, or whose records have not all settled."""
+        return self._of_path.get(path)
 
     def remove(self, run: RunHandle) -> None:
         """A run has ended, and its records have all settled."""
         del self.handles[run.id]
+        self._of_path.pop(run.path, None)
+        for lane in self._lanes:
+            lane.let_go(run.id)
         self._refused_until.pop(run.id, None)
         if self._spool is not None:
             self._spool.forget(run)
@@ -89,7 +97,7 @@ class Admission:
         run = self.handles.get(run_id)
         self._asked_again.discard(run_id)
         if run is not None and run.refused:
-            self._say(f"{run.path} is written again, with what was kept for it meanwhile")
+            self._say(f"{run.path} is written again, with what was kept for it meanwhile{_time(run)}")
             run.refused = ""
             self._refused_until.pop(run.id, None)
             for lane in self._lanes:
@@ -115,12 +123,23 @@ class Admission:
         before, run.refused = run.refused, refused.text
         if refused.code is Refusal.RUN_NAME:
             run.is_hopeless = True
+            if before:
+                for lane in self._lanes:
+                    lane.let_go(run.id)  # nobody asks again: the daemon rejects it
             self._say(f"nothing of this run is written: {refused.text}")
             return
         if not before:
+            run.outages += 1
             for lane in self._lanes:
                 lane.hold(run.id)
         self._refused_until.setdefault(run.id, 0.0)
         if refused.text != before:
             there = f"; SIDELOG_ENDPOINT={refused.endpoint} logs there" if refused.endpoint else ""
-            self._say(f"nothing of this run is written for now, it is kept and tried again: {refused.text}{there}")
+            self._say(
+                f"nothing of this run is written for now, it is kept and tried again{_time(run)}: {refused.text}{there}"
+            )
+
+
+def _time(run: RunHandle) -> str:
+    """Which time it is, from the second on: what is said twice in the same words is not shown."""
+    return f" (outage {run.outages})" if run.outages > 1 else ""

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sidelog import last_words, launch, ranks, terminated
@@ -36,9 +37,43 @@ log = logging.getLogger("sidelog")
 FLUSH_TIMEOUT_S = 10.0
 NOBODY_ANSWERS_S = 5.0
 """Who has waited for so long, and there never was a connection, waits for a daemon that is not there."""
+REFUSED_S = 3.0
+"""So long ``close()`` waits for a run that is refused, which is asked for again every second, before it gives up."""
+IN_VAIN_S = 0.5
+"""So long somebody waits where another has just waited in vain, and nothing has settled since."""
 _MAX_SAID = 1000
 """So many different things are said; a flood of more is summed up in one line a minute."""
 _SUM_UP_S = 60.0
+
+
+@dataclass(slots=True)
+class _Wait:
+    """Somebody waits.
+
+    Attributes:
+        begun: since when; monotonic seconds, as all of these.
+        timeout_s: how long, as they were told.
+        until: until when.
+        show_progress: whether they are told how it goes.
+        shown: when they were told last.
+    """
+
+    begun: float
+    timeout_s: float
+    until: float
+    show_progress: bool
+    shown: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.shown = self.begun
+
+
+@dataclass(frozen=True, slots=True)
+class _InVain:
+    """Somebody waited until their deadline: how long, and how many records had settled then."""
+
+    timeout_s: float
+    settled: int
 
 
 class Connection:
@@ -65,8 +100,9 @@ class Connection:
         self._logdir = _default_logdir()
         self._said: set[str] = set()
         self._unsaid = 0
+        self._in_vain = _InVain(0.0, 0)
         self._sum_up_at = 0.0
-        self._runs: dict[str, tuple[RunHandle, int]] = {}
+        self._runs: dict[str, RunHandle] = {}
         self._last_run = 0
         self._paths: dict[str, None] = {}
         self._begun_at = time.monotonic()
@@ -131,23 +167,28 @@ class Connection:
     # Runs
 
     def open_run(self, path: str) -> RunHandle:
-        """A handle on a run; writers of one path share it."""
+        """A handle on a run; writers of one path share it.
+
+        Also with one that was closed, until all of it is written: a directory takes the records of one worker in the
+        order of their numbers, so none may come before those that still wait.
+        """
         with self._lock:
-            handle, users = self._runs.get(path, (None, 0))
+            handle = self._runs.get(path) or self._delivery.unwritten_run(path)
             if handle is None:
                 self._last_run += 1
                 self._paths[path] = None
                 handle = RunHandle(self._last_run, path)
                 self._delivery.add_run(handle)
                 self._wakeup.wake()
-            self._runs[path] = (handle, users + 1)
+            else:
+                handle.users += 1
+            self._runs[path] = handle
             return handle
 
     def close_run(self, run: RunHandle) -> None:
         with self._lock:
-            handle, users = self._runs[run.path]
-            if users > 1:
-                self._runs[run.path] = (handle, users - 1)
+            run.users -= 1
+            if run.users:
                 return
             del self._runs[run.path]
         self.outbox.put_fence(RunEnd(run))
@@ -158,8 +199,23 @@ class Connection:
 
     # What callers wait for
 
-    def flush(self, runs: Iterable[RunHandle], *, everything: bool, timeout_s: float, show_progress: bool) -> None:
+    def flush(
+        self,
+        runs: Iterable[RunHandle],
+        *,
+        everything: bool,
+        timeout_s: float,
+        show_progress: bool,
+        refused_s: float | None = None,
+    ) -> None:
         """Wait until the light records that were called before are settled, or everything is.
+
+        Args:
+            runs: those that are waited for.
+            everything: heavy records and pictures too; and for a run that is refused, a while.
+            timeout_s: so long; less where somebody has just waited so long in vain, see :meth:`patience_s`.
+            show_progress: say every second how many are left.
+            refused_s: how long that while is (``REFUSED_S``).
 
         Raises:
             TransportError: it is not, by the deadline; says what is outstanding and why.
@@ -173,20 +229,19 @@ class Connection:
                 )
             return
         runs = list(runs)
-        request = FlushRequest(everything, frozenset(run.id for run in runs))
         begun = time.monotonic()
-        shown = begun
-        self.outbox.put_fence(request)
-        while not request.done.wait(0.1):
-            now = time.monotonic()
-            if self._delivery.failure is not None:
-                raise self._delivery.failure
-            if now - begun >= timeout_s or self._sender.is_hopeless(now - begun):
-                raise self._too_late(now - begun)
-            if show_progress and now - shown >= 1.0:
-                shown = now
-                self._show_progress(now - begun, timeout_s)
-        problem = self._delivery.problem_of(runs)
+        until = begun + self.patience_s(timeout_s)
+        refused_until = min(until, begun + (REFUSED_S if refused_s is None else refused_s)) if everything else begun
+        wait = _Wait(begun, timeout_s, until, show_progress)
+        while True:
+            request = FlushRequest(everything, frozenset(run.id for run in runs))
+            self._await(request, wait)
+            problem = self._delivery.problem_of(runs)
+            may_pass = any(run.refused and not run.is_hopeless for run in runs)
+            if problem is None or not may_pass or time.monotonic() >= refused_until:
+                break
+            request.done = threading.Event()  # nobody sets it
+            request.done.wait(0.1)
         if problem is not None:
             raise problem
         if request.error is not None:
@@ -195,10 +250,48 @@ class Connection:
         if refused:
             raise TransportError(f"{refused:,} calls were not taken because too many waited for {self.where}")
 
+    def _await(self, request: FlushRequest, wait: _Wait) -> None:
+        """Put a request behind all that was called, and wait for its answer."""
+        self.outbox.put_fence(request)
+        while not request.done.wait(0.1):
+            now = time.monotonic()
+            if self._delivery.failure is not None:
+                raise self._delivery.failure
+            waited_s = now - wait.begun
+            if now >= wait.until or self._sender.is_hopeless(waited_s):
+                if now >= wait.until:
+                    longest_s = max(waited_s, self._in_vain.timeout_s if self._is_in_vain else 0.0)
+                    self._in_vain = _InVain(longest_s, self._settled)
+                raise self._too_late(waited_s)
+            if wait.show_progress and now - wait.shown >= 1.0:
+                wait.shown = now
+                self._show_progress(waited_s, wait.timeout_s)
+
+    def patience_s(self, timeout_s: float) -> float:
+        """How long somebody should wait who would wait for so long.
+
+        A training with several writers, or one that flushes at each step, would else wait for the same daemon again
+        and again.
+        """
+        if self._is_in_vain and timeout_s <= self._in_vain.timeout_s:
+            return min(timeout_s, IN_VAIN_S)
+        return timeout_s
+
+    @property
+    def _is_in_vain(self) -> bool:
+        """Whether somebody has waited until a deadline, and nothing has settled since."""
+        return self._in_vain.timeout_s > 0 and self._in_vain.settled == self._settled
+
+    @property
+    def _settled(self) -> int:
+        now = self.statistics()
+        return now.logged - now.pending
+
     def _show_progress(self, waited_s: float, deadline_s: float) -> None:
         pending = self.statistics().pending
         if pending:
-            log.warning("sidelog: writing the last %d records (%.0f of %.0f s)", pending, waited_s, deadline_s)
+            what = "writing the last %d records" if self._sender.is_live else "waiting for a daemon for %d records"
+            log.warning(f"sidelog: {what} (%.0f of %.0f s)", pending, waited_s, deadline_s)
 
     def _too_late(self, waited_s: float) -> TransportError:
         pending = self.statistics().pending
@@ -243,7 +336,8 @@ class Connection:
         if self._sender.has_ended:
             self._wakeup.close()
             self.spool.close()
-        for text in last_words.warnings(end, spool_path=self.spool.path, why=self._sender.problem):
+        spool = last_words.Kept(self.spool.path, self.spool.exists, self.settings.endpoint)
+        for text in last_words.warnings(end, spool=spool, why=self._sender.problem):
             log.warning("sidelog: %s", text)
 
     @contextmanager

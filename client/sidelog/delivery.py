@@ -91,11 +91,17 @@ class Delivery:
         if self.phase in (Phase.LIVE, Phase.OPENING):
             self._open(run)
 
+    def unwritten_run(self, path: str) -> RunHandle | None:
+        """A run of that path that was closed and is not written yet, or not let go of."""
+        return self._admission.find(path)
+
     def _close_runs(self) -> None:
         """Let the daemon let go of the runs that ended and whose records have all settled."""
         if self.phase is not Phase.LIVE:
             return
         for end in self._fences.take_ends():
+            if end.run.users:
+                continue  # somebody has opened it again
             self._admission.remove(end.run)
             # Also of a run that is refused: the daemon may have it open all the same, and only not be able to write it.
             self._urgent.append(requests.CloseRun(end.run.id, self._missing_in({end.run.id})).frames(self.epoch))

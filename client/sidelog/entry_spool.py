@@ -25,8 +25,9 @@ class EntrySpool:
         self.is_full = spool is None
 
     @property
-    def exists(self) -> bool:
-        return self._spool is not None
+    def takes(self) -> bool:
+        """Whether it may have room."""
+        return self._spool is not None and self._spool.takes
 
     def put(self, group: Sequence[Entry], epoch: int) -> Entry | None:
         """Put entries in memory, of one run, into one place.

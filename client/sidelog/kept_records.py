@@ -5,7 +5,7 @@ Pure: no file is touched here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,31 +111,31 @@ def without(entry: Entry, left: Iterable[Span]) -> list[Entry]:
     return [_part(entry, entry.message.columns, first, last) for first, last in left]
 
 
-def groups_for_spool(entries: Iterable[Entry], before: float) -> list[list[Entry]]:
+def groups_for_spool(entries: Iterable[Entry], before: float) -> Iterator[list[Entry]]:
     """What of entries goes into the spool, by places: those in memory that were called before a moment.
 
     Args:
         entries: in the order of their numbers; those that go are of one run each.
         before: monotonic seconds.
     """
-    groups: list[list[Entry]] = []
+    group: list[Entry] = []
     nbytes = 0
-    last: Entry | None = None
     for entry in entries:
         if entry.made_at > before:
             break
-        if entry.message is None:
-            last = None  # what comes after it must not stand before it
-            continue
-        joins = last is not None and (entry.spans.keys(), entry.sent) == (last.spans.keys(), last.sent)
-        if joins and nbytes + entry.nbytes <= PLACE_BYTES:
-            groups[-1].append(entry)
+        in_spool = entry.message is None  # what comes after it must not stand before it
+        if group and (in_spool or not _joins(group[-1], entry) or nbytes + entry.nbytes > PLACE_BYTES):
+            yield group
+            group, nbytes = [], 0
+        if not in_spool:
+            group.append(entry)
             nbytes += entry.nbytes
-        else:
-            groups.append([entry])
-            nbytes = entry.nbytes
-        last = entry
-    return groups
+    if group:
+        yield group
+
+
+def _joins(before: Entry, entry: Entry) -> bool:
+    return (entry.spans.keys(), entry.sent) == (before.spans.keys(), before.sent)
 
 
 def in_one_place(group: Sequence[Entry], place: Place) -> Entry:

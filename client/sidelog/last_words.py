@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from sidelog.statistics import Statistics
 
 MAX_TAGS_TOLD = 8
 MAX_RUNS_TOLD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A connection's spool.
+
+    Attributes:
+        path: its file.
+        exists: whether something stands in it.
+        endpoint: the daemon that was to write it; empty for the local one.
+    """
+
+    path: Path
+    exists: bool = True
+    endpoint: str = ""
+
+    @property
+    def command(self) -> str:
+        """What writes it into the event files."""
+        return replay_command(self.path)
+
+
+def replay_command(path: Path) -> str:
+    """What writes a spool into the event files, to be pasted into a shell."""
+    return f"sidelog replay {shlex.quote(str(path))}"
 
 
 def summary(end: Statistics, paths: list[str], took_s: float) -> str:
@@ -20,25 +47,26 @@ def summary(end: Statistics, paths: list[str], took_s: float) -> str:
     )
 
 
-def warnings(end: Statistics, *, spool_path: Path, why: Exception | None) -> list[str]:
+def warnings(end: Statistics, *, spool: Kept, why: Exception | None) -> list[str]:
     """What the event files do not hold, where the rest is, and why.
 
     Args:
         end: what became of the records.
-        spool_path: where those are that are spooled.
+        spool: where those are that are spooled.
         why: what the connection failed of, where it did.
     """
     told = []
     if end.spooled:
         told.append(
             f"{end.spooled:,} of {end.logged:,} records are not known to be in the event files; they are kept: "
-            f"sidelog replay {spool_path}"
+            f"{spool.command}"
         )
     causes = [f"{count:,} {cause}" for cause, count in end.lost_causes.items()]
     if end.rejected:
         causes.append(f"{end.rejected:,} rejected, for the reasons above")
     if end.pending:
-        causes.append(f"{end.pending:,} not settled")
+        kept = f", some of them kept: {spool.command}" if spool.exists else ""
+        causes.append(f"{end.pending:,} not settled{kept}")
     if causes:
         because = f" ({why})" if why is not None else ""
         told.append(

@@ -25,6 +25,8 @@ DRAIN_DEADLINE_S = 40.0
 """So long the last one may take to write what it has; until then it holds the lock."""
 IDLE_EXIT_S = 10.0
 """A daemon that a writer started goes this long after its last worker."""
+REAP_S = 0.5
+"""What was started to become the daemon leaves within milliseconds once it has said something."""
 _POLL_S = 0.02
 _ALREADY_RUNNING = 4
 _READY_FD = 200
@@ -93,12 +95,25 @@ def _start(rendezvous: Rendezvous, logdir: str, gives_up: Callable[[], bool]) ->
         try:
             words = _read_words(read_fd, gives_up)
         finally:
-            # The process forks and leaves at once: the daemon is nobody's child.
-            with contextlib.suppress(ChildProcessError):  # where somebody else reaps all children
-                os.waitpid(process, 0)
+            _reap(process)
     finally:
         close_private(read_fd)
     return _understand(words, rendezvous)
+
+
+def _reap(process: int) -> None:
+    """Wait for what was spawned: it forks and leaves at once, for the daemon is nobody's child.
+
+    One that does not, because a module or a folder that it needs does not answer, is killed: nobody waits for it.
+    """
+    with contextlib.suppress(ChildProcessError, ProcessLookupError):  # where somebody else reaps all children
+        for _ in range(2):
+            until = time.monotonic() + REAP_S
+            while time.monotonic() < until:
+                if os.waitpid(process, os.WNOHANG)[0]:
+                    return
+                time.sleep(_POLL_S)
+            os.kill(process, signal.SIGKILL)  # where that does not help it waits in the kernel
 
 
 def _spawn(rendezvous: Rendezvous, logdir: str, write_fd: int) -> int:

@@ -66,11 +66,32 @@ def paused() -> Iterator[None]:
         yield
 
 
+class _Begun:
+    """What multiprocessing is told to remember for :func:`_begin_as_child`."""
+
+
+_begun = _Begun()
+
+
 def _settle_at_exit() -> None:
     util = sys.modules.get("multiprocessing.util")
-    if util is not None and terminated.is_multiprocessings():
+    if util is None:
+        return
+    if terminated.is_multiprocessings():
         # atexit does not run in a process that multiprocessing started; its finalizers do.
         util.Finalize(None, _exit, args=(terminated.SETTLE_S,), exitpriority=10)
+    else:
+        # A child that is spawned imports the training's program first, and with it a writer that is made there; only
+        # then it becomes multiprocessing's, and forgets the finalizers that it has. This it does not forget.
+        util.register_after_fork(_begun, _begin_as_child)
+
+
+def _begin_as_child(_: _Begun) -> None:
+    """This process has become one that multiprocessing started; connections that it has were made before."""
+    with _registry_lock:
+        if _connections:
+            _settle_at_exit()
+            terminated.settle_before_dying(_settlers)
 
 
 def _settlers() -> list[Callable[[float], None]]:
@@ -85,7 +106,7 @@ def _exit(deadline_s: float | None = None) -> None:
         _leaving.extend(left)
         _connections.clear()
     begun = time.monotonic()
-    deadlines = {one: one.settings.exit_timeout_s if deadline_s is None else deadline_s for one in left}
+    deadlines = {one: one.patience_s(one.settings.exit_timeout_s) if deadline_s is None else deadline_s for one in left}
     for connection, seconds in deadlines.items():
         connection.end_by(seconds)  # all at once, so that many take no longer than one
     for connection in left:

@@ -21,6 +21,10 @@ from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MIB
 from sidelog_shared.records import Buffer
 
+BACKLOG_PART = 8
+"""What a run was kept for hours is sent beside what others log meanwhile: one part in so many of what may be under way,
+lest they wait for it."""
+
 
 class ReliableLane:
     """See the module; a subclass numbers what was called.
@@ -54,7 +58,8 @@ class ReliableLane:
         self._last = 0
         self._settled = IntervalSet()
         self._pending = 0
-        self._held = HeldEntries(self._settled)
+        self._held = HeldEntries(self._settled, window.part(BACKLOG_PART))
+        self._is_backlogs_turn = False
         self._spool = EntrySpool(spool)
         self._say = say
         self.lost = 0
@@ -100,17 +105,18 @@ class ReliableLane:
             if entry.first > target:
                 break
             for run in entry.spans:
-                if (runs is None or run in runs) and (held_too or run not in self._held):
+                if (runs is None or run in runs) and (held_too or not self._held.is_refused(run)):
                     for first, last in entry.ranges_of(run):
                         if first <= target and self._settled.missing(first, min(last, target)):
                             return False
-        return not held_too or self._held.is_settled(target, runs)
+        return self._held.is_settled(target, runs, refused_too=held_too)
 
     # Runs that are refused for now
 
     def hold(self, run: int) -> None:
         """Send nothing of a run until it is open; all else goes past it."""
-        self._held.hold(run)
+        if not self._held.hold(run):
+            return
         entries, self._entries = self._entries, []
         for part in [part for entry in entries for part in self._apart(entry)]:
             if self._held.owns(part):
@@ -122,18 +128,13 @@ class ReliableLane:
         self._count()
 
     def let_go(self, run: int) -> None:
-        """The run is open."""
-        entries = self._held.let_go(run)
-        for entry in entries:
-            self._window.add(entry)
-        self._entries = sorted([*self._entries, *entries], key=lambda entry: entry.first)
-        self._line_up()
-        self._count()
+        """The run is open: what was kept for it is sent, in turn with what others log meanwhile."""
+        self._held.catch_up(run)
 
     @property
     def is_stuck(self) -> bool:
         """Whether all that is pending belongs to runs that are refused for now."""
-        return not self._entries
+        return not (self._entries or self._held.catches_up)
 
     # Sending
 
@@ -148,6 +149,7 @@ class ReliableLane:
             self._held.replace(run, self._left_of(entries))
         self._line_up()
         self._window.clear()
+        self._held.rewind()
 
     def _left_of(self, entries: Iterable[Entry]) -> list[Entry]:
         """What has not settled of some entries, unsent."""
@@ -166,11 +168,20 @@ class ReliableLane:
 
     def next_messages(self, epoch: int) -> list[list[Buffer]]:
         """The messages of the next entry to send; none when all are sent or too much is under way."""
+        sources = (self._next_in_line, self._next_of_backlog)
+        for source in sources[:: -1 if self._is_backlogs_turn else 1]:
+            if messages := source(epoch):
+                self._is_backlogs_turn = source == self._next_in_line
+                return messages
+        return []
+
+    def _next_in_line(self, epoch: int) -> list[list[Buffer]]:
         while self._unsent and self._window.has_room(self._unsent[0]):
             entry = self._unsent.popleft()
             try:
                 messages = self._messages(entry, epoch)
             except DamagedSpool as error:
+                self._entries.remove(entry)
                 self._give_up(entry, error)
                 continue
             if not messages:  # the daemon had it from an earlier epoch, and has written it
@@ -180,6 +191,28 @@ class ReliableLane:
             entry.sent = True
             self._window.add(entry)
             return messages
+        return []
+
+    def _next_of_backlog(self, epoch: int) -> list[list[Buffer]]:
+        """Of runs that were refused, and are open again."""
+        while (entry := self._held.next_to_send()) is not None:
+            try:
+                messages = self._messages(entry, epoch)
+            except DamagedSpool as error:
+                self._held.give_up(entry)
+                self._give_up(entry, error)
+                continue
+            if messages:
+                self._held.is_sent(entry)
+                return messages
+            self._held.give_up(entry)
+            self._forget(entry)
+        caught_up = self._held.take_sent()
+        if caught_up:
+            for entry in caught_up:
+                self._window.add(entry)
+            self._entries = sorted([*self._entries, *caught_up], key=lambda entry: entry.first)
+            self._count()
         return []
 
     def settle(self, settled: IntervalSet) -> None:
@@ -224,7 +257,7 @@ class ReliableLane:
         Returns:
             How many records were put there.
         """
-        if not self._spool.exists:
+        if not self._spool.takes:
             return 0
         self._separate(before)
         entries, count, room = self._spilled(self._entries, before, at_most_bytes, epoch)
@@ -271,12 +304,13 @@ class ReliableLane:
                 break
             moved |= dict.fromkeys(group)
             moved[group[0]] = whole
+            is_held = self._held.has(group[0])
             for entry in group:
                 self._free(entry)
                 count += self._unsettled(entry)
-                if not self._held.owns(entry):
+                if not is_held:
                     self._window.remove(entry)
-            if not self._held.owns(whole):
+            if not is_held:
                 self._window.add(whole)
             room_bytes -= whole.place.nbytes
         if moved:
@@ -374,9 +408,9 @@ class ReliableLane:
         self._spool.release(entry)
 
     def _give_up(self, entry: Entry, error: DamagedSpool) -> None:
+        """What stands in the spool cannot be read back."""
         count = self._unsettled(entry)
         self.damaged += count
-        self._entries.remove(entry)
         self._forget(entry)
         self._count()
         self._say(f"{count:,} records are lost: {error}")
@@ -391,7 +425,6 @@ class ReliableLane:
                 self._free(entry)
         self._entries.clear()
         self._unsent.clear()
-        self._window.clear()
         self._count()
 
     def _line_up(self) -> None:

@@ -16,6 +16,8 @@ class RunHandle:
         opened_at: when it was first opened here, seconds since the epoch.
         refused: why the daemon refuses it, as long as it does; empty otherwise.
         is_hopeless: it will always be refused: asking again does not help.
+        users: so many writers have it open.
+        outages: how often it was refused.
     """
 
     id: int
@@ -23,3 +25,5 @@ class RunHandle:
     opened_at: float = field(default_factory=time.time)
     refused: str = ""
     is_hopeless: bool = False
+    users: int = 1
+    outages: int = 0

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from sidelog_shared.errors import SidelogError
 from sidelog_shared.limits import MIB
 from sidelog_shared.records import Buffer, Lane, Worker
 
+FULL_S = 1.0
+"""So long a spool that had no room is not asked again: what waits need not be put into messages for nothing."""
 SUFFIX = ".spool"
 DRAFT = ".new"
 
@@ -70,6 +73,7 @@ class Spool:
         self._size = 0
         self._places: dict[Place, None] = {}  # in the order of the file
         self._is_ours = True
+        self._full_until = float("-inf")
         self.was_used = False
 
     @classmethod
@@ -100,6 +104,11 @@ class Spool:
     def exists(self) -> bool:
         return self._size > 0
 
+    @property
+    def takes(self) -> bool:
+        """Whether there may be room: something was kept when it was last asked, or that was a while ago."""
+        return self._budget_bytes > 0 and time.monotonic() >= self._full_until
+
     def declare(self, run: RunHandle) -> None:
         """Records of this run may come."""
         self._runs[run.id] = run
@@ -125,11 +134,13 @@ class Spool:
                 f"the spool {self.path} is full ({self._size / MIB:,.0f} MiB of {self._budget_bytes / MIB:,.0f}, "
                 "SIDELOG_SPOOL_MB): what else is logged waits in memory, and is then lost and counted"
             )
+            self._full_until = time.monotonic() + FULL_S
             return None
         try:
             size = recording.append(self._open(), self._size, [*beginning, *messages])
         except OSError as error:
             self._say(f"the spool {self.path} cannot be written: {error.strerror}")
+            self._full_until = time.monotonic() + FULL_S
             return None
         self._undeclared.clear()
         place = Place(size - needed, size)

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import os
-import shlex
 import shutil
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from sidelog import status_table
 from sidelog.inquiry import Answer, Found, ask, find_daemons
+from sidelog.last_words import replay_command
 from sidelog.left_spool import left_spools
 from sidelog.settings import check_endpoint, spool_folders
 from sidelog.spool import SUFFIX
@@ -47,7 +47,7 @@ class SpoolFile:
     @property
     def command(self) -> str:
         """What writes it into the event files."""
-        return f"sidelog replay {shlex.quote(str(self.path))}"
+        return replay_command(self.path)
 
     def to_map(self) -> dict[str, object]:
         return {

@@ -19,6 +19,10 @@ class Window:
         self._nbytes = 0
         self._entries = 0
 
+    def part(self, parts: int) -> Window:
+        """Another one, with one part in ``parts`` of the room of this one."""
+        return Window(limit_bytes=self._limit_bytes // parts, limit_entries=max(1, self._limit_entries // parts))
+
     def has_room(self, entry: Entry) -> bool:
         """Whether an entry may be sent."""
         if self._entries >= self._limit_entries:

@@ -86,6 +86,28 @@ def test_a_run_that_somebody_else_holds_stops_no_other(
     assert read_run(logdir / "bad").steps("loss") == list(range(STEPS))
 
 
+def test_runs_of_one_name_logged_again_and_again_while_somebody_holds_it_are_complete(
+    daemon: Callable[..., DaemonProcess], logdir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint = daemon("--bind=tcp://127.0.0.1:*", f"--logdir={logdir}").endpoint
+    (logdir / "sweep" / "trial").mkdir(parents=True)
+    fd = os.open(logdir / "sweep" / "trial" / ".sidelog.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    with sidelog.SummaryWriter("sweep", endpoint=endpoint) as writer:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            for epoch in range(8):
+                writer.add_hparams({"lr": 0.1}, {"accuracy": epoch}, name="trial", global_step=epoch)
+                again = sidelog.SummaryWriter("sweep/trial", endpoint=endpoint)
+                again.add_scalar("again", epoch, epoch)
+                with pytest.raises(sidelog.WriterError, match="trial"):
+                    again.close(timeout_s=0.3)
+        finally:
+            os.close(fd)
+        wait_until(lambda: "is written again, with what was kept for it meanwhile" in caplog.text)
+    run = read_run(logdir / "sweep" / "trial")
+    assert run.steps("accuracy") == run.steps("again") == list(range(8))
+
+
 def test_a_file_system_that_does_not_answer_is_told_to_the_training_and_in_the_status(
     daemon: Callable[..., DaemonProcess], logdir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

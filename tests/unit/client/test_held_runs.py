@@ -165,6 +165,74 @@ def test_its_records_under_way_leave_room_for_those_of_others(monkeypatch: pytes
     assert rig.written("/runs/a", Lane.PICTURE) == ["map"]
 
 
+def test_when_it_opens_again_what_was_kept_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(light_lane, "WINDOW_BYTES", 100_000)
+    rig = rig_with("/busy")
+    for step in range(1000):
+        rig.text(f"note {step}", run=BAD, payload=bytes(500))
+    rig.settle()
+    rig.disk.busy.clear()
+    rig.pass_time(2.0)
+    step = 0
+    while len(rig.written("/busy")) < 1000:
+        rig.scalar(step, run=GOOD)
+        request = rig.flush(runs=frozenset([GOOD]))
+        for _ in range(3):
+            rig.exchange(1)
+            rig.daemon.finish()
+            rig.answer()
+        assert request.done.is_set()
+        step += 1
+    assert step > 5  # it took a while
+    assert rig.written("/busy") == [f"note {step}" for step in range(1000)]
+    rig.text("note 1000", run=BAD)
+    rig.settle()
+    assert rig.written("/busy")[1000:] == ["note 1000"]
+    assert rig.statistics == Statistics(written=1001 + step)
+
+
+def test_it_may_be_refused_again_while_it_catches_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(light_lane, "WINDOW_BYTES", 100_000)
+    rig = rig_with("/busy")
+    for step in range(300):
+        rig.text(f"note {step}", run=BAD, payload=bytes(500))
+    rig.settle()
+    rig.disk.busy.clear()
+    rig.pass_time(2.0)
+    rig.exchange()
+    assert rig.daemon.open_runs == {GOOD, BAD}
+    rig.disk.full.add("/busy")
+    rig.daemon.finish()
+    rig.exchange()
+    assert rig.runs[1].refused == "/busy is full"
+    rig.scalar(1, run=GOOD)
+    rig.settle()
+    assert rig.written("/runs/a") == ["loss 1"]
+    rig.disk.full.clear()
+    rig.daemon.commit()
+    rig.settle()
+    assert rig.written("/busy") == [f"note {step}" for step in range(300)]
+
+
+def test_one_that_is_closed_and_opened_again_meanwhile_keeps_its_order() -> None:
+    """A directory remembers the highest number alone: under two ids the younger records could come first."""
+    rig = rig_with("/busy")
+    for step in range(4):
+        rig.scalar(step, run=BAD)
+        rig.end_run(rig.runs[1])
+        rig.settle()
+        rig.pass_time(0.3)
+        assert rig.open_run("/busy") is rig.runs[1]
+    rig.disk.busy.clear()
+    rig.pass_time(2.0)
+    rig.settle()
+    assert rig.written("/busy") == scalars(range(4))
+    rig.end_run(rig.runs[1])
+    rig.settle()
+    assert rig.daemon.open_runs == {GOOD}
+    assert rig.open_run("/busy") is not rig.runs[1]
+
+
 def test_what_came_before_it_was_paused_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = paused_rig()
     rig.scalar(1, run=BAD)
