@@ -100,8 +100,8 @@ class Delivery:
         if self.phase is not Phase.LIVE:
             return
         for end in self._fences.take_ends():
-            if end.run.users:
-                continue  # somebody has opened it again
+            if end.run.users or end.run.id not in self._admission.handles:
+                continue  # somebody has opened it again, or it was opened and closed again meanwhile
             self._admission.remove(end.run)
             # Also of a run that is refused: the daemon may have it open all the same, and only not be able to write it.
             self._urgent.append(requests.CloseRun(end.run.id, self._missing_in({end.run.id})).frames(self.epoch))

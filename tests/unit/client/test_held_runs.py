@@ -233,6 +233,20 @@ def test_one_that_is_closed_and_opened_again_meanwhile_keeps_its_order() -> None
     assert rig.open_run("/busy") is not rig.runs[1]
 
 
+def test_one_that_is_closed_several_times_meanwhile_is_closed_once() -> None:
+    rig = rig_with("/busy")
+    for step in range(3):
+        rig.scalar(step, run=BAD)
+        rig.end_run(rig.runs[1])
+        if step < 2:
+            rig.open_run("/busy")
+    rig.disk.busy.clear()
+    rig.pass_time(2.0)
+    rig.settle()
+    assert rig.written("/busy") == scalars(range(3))
+    assert rig.daemon.open_runs == {GOOD}
+
+
 def test_what_came_before_it_was_paused_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = paused_rig()
     rig.scalar(1, run=BAD)
