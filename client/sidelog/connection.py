@@ -135,7 +135,13 @@ class Connection:
     def _new_spool(self) -> Spool:
         name = f"{self.worker.host}-{self.worker.pid}-{self.worker.id}{SPOOL_SUFFIX}"
         paths = [folder / name for folder in spool_folders()]
-        return Spool(paths, self.worker, budget_bytes=self.settings.spool_bytes, say=self.say)
+        return Spool(
+            paths,
+            self.worker,
+            budget_bytes=self.settings.spool_bytes,
+            say=self.say,
+            endpoint=self.settings.endpoint,
+        )
 
     @property
     def where(self) -> str:

@@ -6,7 +6,9 @@ import contextlib
 import errno
 import fcntl
 import os
+import socket
 import stat
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from sidelog_shared.descriptors import close_private, open_private
 from sidelog_shared.errors import ConfigError, ProtocolError, TransportError
 from sidelog_shared.frames import Envelope, MessageKind
 from sidelog_shared.intervals import IntervalSet
+from sidelog_shared.leases import STALE_S, process_started_at
 from sidelog_shared.records import BufferSpec, Lane, Record, Worker
 
 _HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
@@ -33,6 +36,7 @@ class LeftSpool:
         runs: where they belong.
         entries: the records of each reliable lane, in the file's order.
         spool: the file, open and locked.
+        endpoint: the daemon that was to write it; empty for the local one.
         damaged_bytes: bytes that are no message: what stood there is lost.
         torn_bytes: bytes of a last message that was never whole: its process was killed while it wrote them.
     """
@@ -43,6 +47,7 @@ class LeftSpool:
     spool: Spool
     damaged_bytes: int
     torn_bytes: int
+    endpoint: str = ""
 
     @property
     def count(self) -> int:
@@ -76,11 +81,25 @@ def _is_in_use(path: Path) -> bool:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         fcntl.flock(fd, fcntl.LOCK_UN)
     except OSError as error:
-        return error.errno in _HELD
+        return error.errno in _HELD or _worker_lives(path, fd)
     else:
         return False
     finally:
         close_private(fd)
+
+
+def _worker_lives(path: Path, fd: int) -> bool:
+    """Whether the process that writes a spool lives, where the file system has no locks to tell it.
+
+    By its name, which has the host and the process id. A process that was started after the file was last written is
+    another one that got the same id. Of another host nobody can tell: there a file that was written just now counts.
+    """
+    written_at = os.fstat(fd).st_mtime
+    host, _, rest = path.name.rpartition("-")[0].rpartition("-")
+    if host != socket.gethostname() or not rest.isdigit():
+        return time.time() - written_at < STALE_S
+    started_at = process_started_at(int(rest))
+    return started_at is not None and started_at <= written_at
 
 
 def open_left_spool(path: Path, *, say: Callable[[str], None]) -> LeftSpool:
@@ -117,7 +136,13 @@ def open_left_spool(path: Path, *, say: Callable[[str], None]) -> LeftSpool:
         close_private(fd)
         raise
     return LeftSpool(
-        index.worker, tuple(index.runs.values()), index.entries, spool, index.damaged_bytes, index.torn_bytes
+        index.worker,
+        tuple(index.runs.values()),
+        index.entries,
+        spool,
+        index.damaged_bytes,
+        index.torn_bytes,
+        index.endpoint,
     )
 
 
@@ -129,7 +154,9 @@ def _lock(fd: int, path: Path) -> None:
             raise TransportError(
                 f"spool {path} is in use: its training still runs, or somebody replays it already"
             ) from error
-        # A file system without locks: two that replay it at once write nothing twice, the event files know.
+        # A file system without locks. Two that replay it at once write nothing twice, the event files know.
+        if _worker_lives(path, fd):
+            raise TransportError(f"spool {path} is in use: its training still runs") from error
 
 
 @dataclass(slots=True)
@@ -137,6 +164,7 @@ class _Index:
     """What was found so far."""
 
     worker: Worker | None = None
+    endpoint: str = ""
     runs: dict[int, RunHandle] = field(default_factory=dict)
     entries: dict[Lane, list[Entry]] = field(default_factory=lambda: {Lane.LIGHT: [], Lane.HEAVY: []})
     damaged_bytes: int = 0
@@ -168,7 +196,8 @@ class _Index:
         self._break_off()
         match envelope.kind:
             case MessageKind.HELLO:
-                self.worker = requests.Hello.read(envelope).worker
+                hello = requests.Hello.read(envelope)
+                self.worker, self.endpoint = hello.worker, hello.endpoint
             case MessageKind.OPEN_RUN:
                 run = requests.OpenRun.read(envelope)
                 opened_at = 0.0 if run.wall_time is None else run.wall_time

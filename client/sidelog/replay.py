@@ -15,6 +15,9 @@ from sidelog.statistics import Statistics
 from sidelog_shared.errors import ConfigError, SidelogError, TransportError
 from sidelog_shared.rendezvous import Rendezvous
 
+DAMAGED_SUFFIX = ".damaged"
+"""Of a file of which all is written that is whole."""
+
 
 class Exit(IntEnum):
     """Exit codes; the highest one of several files counts."""
@@ -23,6 +26,7 @@ class Exit(IntEnum):
     NOT_WRITTEN = 1
     USAGE = 2
     DAMAGED = 4
+    INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,14 +37,22 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("expected the files to replay, or --all")
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     try:
-        settings = Settings.read(endpoint=options.endpoint)
+        Settings.read(endpoint=options.endpoint)
     except ConfigError as error:
         print(f"sidelog replay: {error}", file=sys.stderr)
         return Exit.USAGE
     files = left_spools(spool_folders()) if options.all else options.file
     if not files:
         print("sidelog replay: there is no spool")
-    return max([Exit.WRITTEN, *(_replay(path, settings, options.timeout) for path in files)])
+    worst = Exit.WRITTEN
+    for index, path in enumerate(files):
+        try:
+            worst = max(worst, _replay(path, options.endpoint, options.timeout))
+        except KeyboardInterrupt:
+            left = ", ".join(map(str, files[index:]))
+            print(f"sidelog replay: interrupted; kept, and written again from where it was: {left}", file=sys.stderr)
+            return Exit.INTERRUPTED
+    return worst
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("file", nargs="*", type=Path, metavar="FILE", help="a spool: the training's last words name it")
     parser.add_argument("--all", action="store_true", help="every spool that is there and whose process is gone")
     parser.add_argument("--endpoint", default=None, metavar="ENDPOINT",
-                        help="the daemon that is to write it (default: the local one)")  # fmt: skip
+                        help="the daemon that is to write it (default: the one that was to write it)")  # fmt: skip
     parser.add_argument("--timeout", type=_seconds, default=60.0, metavar="S",
                         help="how long to wait without any progress (default: %(default)s s)")  # fmt: skip
     return parser
@@ -67,7 +79,7 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _replay(path: Path, settings: Settings, timeout_s: float) -> Exit:
+def _replay(path: Path, endpoint: str | None, timeout_s: float) -> Exit:
     def say(text: str) -> None:
         print(f"sidelog replay: {text}", file=sys.stderr)
 
@@ -79,7 +91,13 @@ def _replay(path: Path, settings: Settings, timeout_s: float) -> Exit:
     except TransportError as error:
         say(str(error))
         return Exit.NOT_WRITTEN
-    _announce(path, left)
+    try:
+        settings = _settings(left, endpoint)
+    except ConfigError as error:
+        left.spool.close()
+        say(f"{path} is kept: {error}")
+        return Exit.USAGE
+    _announce(path, left, settings.endpoint)
     try:
         statistics = _write(settings, left, timeout_s)
     except SidelogError as error:
@@ -97,16 +115,33 @@ def _replay(path: Path, settings: Settings, timeout_s: float) -> Exit:
         if is_whole:
             path.unlink()
         else:
-            path = path.rename(path.with_name(f"{path.name}.damaged"))
+            if path.suffix != DAMAGED_SUFFIX:
+                path = path.rename(path.with_name(f"{path.name}{DAMAGED_SUFFIX}"))
             say(f"the file is {path} now")
     except OSError as error:
         say(f"{path} stays where it is, and is not needed any more: {error.strerror}")
     return Exit.WRITTEN if is_whole else Exit.DAMAGED
 
 
-def _announce(path: Path, left: LeftSpool) -> None:
+def _settings(left: LeftSpool, endpoint: str | None) -> Settings:
+    """Which daemon is to write a spool: the one that is given, or that was to write it.
+
+    Raises:
+        ConfigError: only that one knows where its runs are, and it is not known.
+    """
+    by_name = [run.path for run in left.runs if not run.path.startswith("/")]
+    if endpoint is None and (left.endpoint or not by_name):
+        endpoint = left.endpoint
+    settings = Settings.read(endpoint=endpoint)
+    if by_name and not settings.endpoint:
+        raise ConfigError(f"where {by_name[0]!r} is, only the daemon knows that was to write it, expected --endpoint")
+    return settings
+
+
+def _announce(path: Path, left: LeftSpool, endpoint: str) -> None:
     runs = ", ".join(run.path for run in left.runs[:5]) + (" and others" if len(left.runs) > 5 else "")
-    print(f"{path}: {left.count:,} records of {left.worker.label}, for {runs or 'no run'}", flush=True)
+    by = f", by the daemon at {endpoint}" if endpoint else ""
+    print(f"{path}: {left.count:,} records of {left.worker.label}, for {runs or 'no run'}{by}", flush=True)
     if left.torn_bytes:
         print(f"{path}: the last {left.torn_bytes:,} bytes are half a message: its process was killed, or the file cut")
 
@@ -129,7 +164,9 @@ def _write(settings: Settings, left: LeftSpool, timeout_s: float) -> Statistics:
         while True:
             pending = connection.statistics().pending
             try:
-                connection.flush(left.runs, everything=True, timeout_s=timeout_s, show_progress=True)
+                connection.flush(
+                    left.runs, everything=True, timeout_s=timeout_s, show_progress=True, refused_s=timeout_s
+                )
                 break
             except TransportError:
                 if connection.statistics().pending in (0, pending):

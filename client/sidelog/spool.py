@@ -55,16 +55,26 @@ class Spool:
         worker: whose records they are.
         budget_bytes: how long the file may become; 0 keeps nothing.
         say: tells the user something, once per text.
+        endpoint: the daemon that is to write it; empty for the local one.
 
     Attributes:
         path: where the file is, or would be.
         was_used: it held something once: a copy of it may be somewhere.
     """
 
-    def __init__(self, paths: Sequence[Path], worker: Worker, *, budget_bytes: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        worker: Worker,
+        *,
+        budget_bytes: int,
+        say: Callable[[str], None],
+        endpoint: str = "",
+    ) -> None:
         self.path = paths[0]
         self._paths = paths
         self._worker = worker
+        self._endpoint = endpoint
         self._budget_bytes = budget_bytes
         self._say = say
         self._runs: dict[int, RunHandle] = {}
@@ -124,6 +134,7 @@ class Spool:
         """Append messages; None when there is no room for them, or no file can be written, which is said."""
         if not self._budget_bytes:
             return None
+        self._replace_removed(epoch)
         beginning = self._beginning(self._undeclared, epoch)
         begin = self._size + _recorded_bytes(beginning)
         needed = _recorded_bytes(messages)
@@ -153,13 +164,26 @@ class Spool:
         opened = [requests.OpenRun(run.id, run.path, run.opened_at).frames(epoch) for run in runs]
         if self._size:
             return opened
-        return [requests.Hello(self._worker, next_seq=dict.fromkeys(Lane, 1)).frames(epoch), *opened]
+        hello = requests.Hello(self._worker, next_seq=dict.fromkeys(Lane, 1), endpoint=self._endpoint)
+        return [hello.frames(epoch), *opened]
+
+    def _replace_removed(self, epoch: int) -> None:
+        """Somebody has removed the file: who cleans up, say. What stands in it is written into another."""
+        try:
+            is_removed = self._fd is not None and os.fstat(self._fd).st_nlink == 0
+        except OSError:  # the file system does not answer any more: what is written next says so
+            return
+        if is_removed and self._is_ours and self._copy(epoch):
+            self._say(f"the spool {self.path} was removed: it is written again, nothing of it is lost")
 
     def _write_anew(self, epoch: int) -> bool:
         """Leave what has settled behind, if that is more than half; False where it is not, or cannot be done."""
         kept_bytes = sum(place.nbytes for place in self._places)
-        if self._fd is None or 2 * kept_bytes > self._size:
-            return False
+        return self._fd is not None and 2 * kept_bytes <= self._size and self._copy(epoch)
+
+    def _copy(self, epoch: int) -> bool:
+        """Write what has not settled into a new file, in the place of the old one; False where that cannot be done."""
+        assert self._fd is not None
         draft = self.path.with_name(f"{self.path.name}{DRAFT}")
         old, old_size, self._size = self._fd, self._size, 0
         fd = None
@@ -223,8 +247,9 @@ class Spool:
         close_private(fd)
         self._undeclared = list(self._runs.values())
 
-    def close(self) -> None:
+    def close(self, epoch: int = 0) -> None:
         """Let go of the file; what stands in it stays."""
+        self._replace_removed(epoch)
         if self._fd is not None and not self._size:
             self.remove()  # it was made, and then nothing could be written
         fd, self._fd, self._size = self._fd, None, 0

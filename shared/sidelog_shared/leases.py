@@ -27,6 +27,7 @@ import json
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -72,6 +73,18 @@ def process_start(pid: int) -> int | None:
         return None
     fields = stat.rpartition(")")[2].split()  # the name in parentheses may hold anything
     return None if fields[0] in "ZX" else int(fields[19])
+
+
+def process_started_at(pid: int) -> float | None:
+    """The same as the time of day, to about a second; None when it has ended, or nobody can tell."""
+    ticks = process_start(pid)
+    if ticks is None:
+        return None
+    try:
+        uptime_s = float(Path("/proc/uptime").read_text().split()[0])
+    except OSError:
+        return None
+    return time.time() - uptime_s + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _read(path: str) -> str:

@@ -9,8 +9,8 @@ from typing import ClassVar
 from sidelog_shared.client_view import ClientView
 from sidelog_shared.errors import LimitExceeded, MalformedHeader
 from sidelog_shared.frames import MINOR, Envelope, MessageKind, pack
-from sidelog_shared.header import HeaderReader
-from sidelog_shared.limits import MAX_RUN_NAME_BYTES
+from sidelog_shared.header import HeaderReader, plain
+from sidelog_shared.limits import MAX_RUN_NAME_BYTES, MAX_TAG_BYTES
 from sidelog_shared.missing import Missing, from_header, to_header
 from sidelog_shared.record_messages import Part, RecordMessage, Scalars, part_messages, read_position
 from sidelog_shared.records import Buffer, Lane, Worker
@@ -49,12 +49,14 @@ class Hello:
         features: what it can do.
         next_seq: per lane, the lowest sequence number that may still be sent or sent again. Whatever is below
             it and was not received will never come.
+        endpoint: in a recording: where its messages were to go; empty for the local daemon.
     """
 
     kind: ClassVar = MessageKind.HELLO
     worker: Worker
     features: tuple[str, ...] = FEATURES
     next_seq: dict[Lane, int] = field(default_factory=dict)
+    endpoint: str = ""
 
     def frames(self, epoch: int) -> list[Buffer]:
         header: dict[str, object] = {
@@ -63,6 +65,8 @@ class Hello:
             "features": list(self.features),
             "next_seq": {lane.value: seq for lane, seq in self.next_seq.items()},
         }
+        if self.endpoint:
+            header["endpoint"] = plain(self.endpoint, MAX_TAG_BYTES)
         return pack(self.kind, epoch, header)
 
     @classmethod
@@ -83,6 +87,7 @@ class Hello:
             ),
             features=tuple(item for item in reader.items("features", 256) if isinstance(item, str)),
             next_seq={lane: first.integer(lane.value, 1, _UINT63) for lane in Lane},
+            endpoint=reader.text("endpoint", MAX_TAG_BYTES, ""),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import socket
@@ -20,9 +21,15 @@ from event_files import read_run
 from processes import DEADLINE_S, DaemonProcess, finish, run_script, start_script, wait_until
 from sidelog import Statistics
 from sidelog.delivery import Delivery
+from sidelog.left_spool import left_spools, open_left_spool
+from sidelog.runs import RunHandle
+from sidelog.spool import Spool
 from sidelog_shared import recording
 from sidelog_shared.errors import TransportError, WriterError
+from sidelog_shared.records import Worker
 
+WORKER = Worker("0123456789abcdef", "host", 4711)
+SOON = {"SIDELOG_EXIT_TIMEOUT": "0.5"}
 StartDaemon = Callable[..., DaemonProcess]
 
 TRAIN = """
@@ -333,6 +340,8 @@ except sidelog.SidelogError: pass
         assert "are damaged, the records in them are lost; all else is written" in said
         assert not path.exists()
         assert Path(f"{path}.damaged").read_bytes() == content
+        assert replay(f"{path}.damaged")[0] == 4
+        assert sorted(spool_dir.iterdir()) == [Path(f"{path}.damaged")]
         found = read_run(tmp_path / "run")
         assert found.steps("loss") == sounds(tmp_path / "run") == list(range(20))
         assert found.steps("note") == [step for step in range(20) if step != 7]
@@ -380,6 +389,70 @@ except sidelog.SidelogError: pass
         assert sorted(read_run(tmp_path / "run").steps("loss")) == [0, 0, 0, *range(10)]
         assert replay("--all") == (0, "sidelog replay: there is no spool\n")
 
+    def test_goes_to_the_daemon_that_was_to_write_it(
+        self,
+        start: Callable[[], DaemonProcess],
+        endpoint: str,
+        spool_dir: Path,
+        runtime_dir: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Its runs are names, and where they are only that one knows; the local daemon would make others."""
+        self.leave_spool(5)
+        monkeypatch.delenv("SIDELOG_ENDPOINT")
+        monkeypatch.chdir(runtime_dir)
+        start()
+        status, said = replay("--all")
+        assert status == 0, said
+        assert f"for run, by the daemon at {endpoint}" in said
+        assert_stands(tmp_path / "run", list(range(5)))
+        assert not (runtime_dir / "runs").exists()
+
+    def test_of_runs_by_name_is_refused_where_nobody_knows_whose_they_are(
+        self, runtime_dir: Path, tmp_path: Path
+    ) -> None:
+        spool = Spool([tmp_path / "old.spool"], WORKER, budget_bytes=1 << 20, say=pytest.fail)
+        spool.declare(RunHandle(1, "exp1"))
+        assert spool.keep([], 1) is not None
+        spool.close()
+        status, said = replay(tmp_path / "old.spool")
+        assert status == 2
+        assert "where 'exp1' is, only the daemon knows that was to write it, expected --endpoint" in said
+        assert (tmp_path / "old.spool").exists()
+
+    def test_ends_at_ctrl_c_and_says_which_are_left(self, endpoint: str, spool_dir: Path) -> None:
+        for _ in range(2):
+            self.leave_spool(1)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sidelog.cli", "replay", "--all"], stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr is not None
+        assert any("waiting for a daemon" in line for line in iter(process.stderr.readline, ""))
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=DEADLINE_S)[1]
+        assert process.returncode == 130
+        assert "Traceback" not in said
+        assert all(str(path) in said for path in spools(spool_dir))
+
+    def test_outlasts_a_run_that_is_refused_for_a_while(
+        self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+    ) -> None:
+        self.leave_spool(5)
+        (tmp_path / "run").mkdir()
+        fd = os.open(tmp_path / "run" / ".sidelog.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        start()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sidelog.cli", "replay", "--all"], stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr is not None
+        assert any("is written by another daemon" in line for line in iter(process.stderr.readline, ""))
+        os.close(fd)
+        said = process.communicate(timeout=DEADLINE_S)[1]
+        assert process.returncode == 0, said
+        assert_stands(tmp_path / "run", list(range(5)))
+
     def test_starts_the_local_daemon_if_there_is_none(
         self, endpoint: str, spool_dir: Path, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -392,6 +465,54 @@ except sidelog.SidelogError: pass
 
 
 class TestSpoolFile:
+    def test_that_somebody_removes_while_its_training_runs_is_written_again(
+        self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+    ) -> None:
+        process = start_script(TRAIN + "log(range(10))\nsys.stdin.readline()\nlog(range(10, 20))", env=SOON)
+        wait_until(lambda: spools(spool_dir) and the_spool(spool_dir).stat().st_size > 1000)
+        the_spool(spool_dir).unlink()
+        assert process.stdin is not None
+        process.stdin.write("go on\n")
+        process.stdin.flush()
+        _, _, said = finish(process)
+        assert "was removed: it is written again, nothing of it is lost" in said
+        start()
+        assert replay(the_spool(spool_dir))[0] == 0
+        assert_stands(tmp_path / "run", list(range(20)))
+
+    def test_that_is_removed_and_nothing_follows_is_there_at_the_end(
+        self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+    ) -> None:
+        process = start_script(TRAIN + "log(range(10))\nsys.stdin.readline()", env=SOON)
+        wait_until(lambda: spools(spool_dir) and the_spool(spool_dir).stat().st_size > 1000)
+        the_spool(spool_dir).unlink()
+        finish(process)
+        start()
+        assert replay("--all")[0] == 0
+        assert_stands(tmp_path / "run", list(range(10)))
+
+    def test_on_a_file_system_without_locks_is_its_trainings_as_long_as_that_lives(
+        self, endpoint: str, spool_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        process = start_script(TRAIN + "log(range(10))\nsys.stdin.read()", env=SOON)
+        wait_until(lambda: spools(spool_dir))
+
+        def no_locks(fd: int, operation: int) -> None:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+        monkeypatch.setattr("sidelog.left_spool.fcntl.flock", no_locks)
+        assert left_spools([spool_dir]) == []
+        with pytest.raises(TransportError, match="its training still runs"):
+            open_left_spool(the_spool(spool_dir), say=pytest.fail)
+        process.kill()
+        process.communicate()
+        assert left_spools([spool_dir]) == [the_spool(spool_dir)]
+        elsewhere = spool_dir / "another-host-1-0123456789abcdef.spool"
+        elsewhere.write_bytes(the_spool(spool_dir).read_bytes())
+        assert elsewhere not in left_spools([spool_dir])  # it may live: the file was written just now
+        os.utime(elsewhere, (time.time() - 300,) * 2)
+        assert elsewhere in left_spools([spool_dir])
+
     def test_when_it_is_full_it_is_said_and_what_is_lost_is_counted(
         self, endpoint: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, spool_dir: Path
     ) -> None:
