@@ -266,7 +266,7 @@ class Connection:
             waited_s = now - wait.begun
             if now >= wait.until or self._sender.is_hopeless(waited_s):
                 if now >= wait.until:
-                    longest_s = max(waited_s, self._in_vain.timeout_s if self._is_in_vain else 0.0)
+                    longest_s = max(waited_s, self._in_vain.timeout_s if self.waits_in_vain else 0.0)
                     self._in_vain = _InVain(longest_s, self._settled)
                 raise self._too_late(waited_s)
             if wait.show_progress and now - wait.shown >= 1.0:
@@ -279,12 +279,12 @@ class Connection:
         A training with several writers, or one that flushes at each step, would else wait for the same daemon again
         and again.
         """
-        if self._is_in_vain and timeout_s <= self._in_vain.timeout_s:
+        if self.waits_in_vain and timeout_s <= self._in_vain.timeout_s:
             return min(timeout_s, IN_VAIN_S)
         return timeout_s
 
     @property
-    def _is_in_vain(self) -> bool:
+    def waits_in_vain(self) -> bool:
         """Whether somebody has waited until a deadline, and nothing has settled since."""
         return self._in_vain.timeout_s > 0 and self._in_vain.settled == self._settled
 

@@ -94,7 +94,7 @@ class Status:
 
 
 def gather(endpoint: str = "") -> Status:
-    """Ask this user's daemons, or the one at ``endpoint``.
+    """Ask this user's daemons and the one that trainings of this shell use, or the one at ``endpoint``.
 
     Raises:
         SidelogError: the runtime folder cannot be used.
@@ -104,6 +104,8 @@ def gather(endpoint: str = "") -> Status:
     if endpoint:
         known = [one for one in daemons if one.endpoint == endpoint]
         daemons = known or [Found(endpoint)]
+    elif (ours := os.environ.get("SIDELOG_ENDPOINT", "")) and ours not in [one.endpoint for one in daemons]:
+        daemons.append(Found(check_endpoint(ours)))
     answers = ask(daemons)
     return Status(time.time(), answers, find_spools(spool_folders()))
 

@@ -161,6 +161,8 @@ class WriterHandle:
             connection.flush(recorder.awaited, everything=True, timeout_s=deadline_s, show_progress=True)
         except SidelogError:
             until = 0.0  # it is given up: nothing is left to wait for
+            if connection.waits_in_vain:
+                goodbye_s = 0.0  # and nobody to say goodbye to
             raise
         except BaseException:
             goodbye_s = until = 0.0  # Ctrl-C: nobody wants to wait

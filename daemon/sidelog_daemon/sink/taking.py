@@ -34,6 +34,8 @@ def take(path: Path, owner_note: bytes) -> tuple[DirectoryLock, Recovery]:
         raise _not_opened(path, error) from error
     if not taken:
         endpoint = _endpoint_in(lock.holder_note())
+        if endpoint == _endpoint_in(owner_note):
+            endpoint = ""  # this daemon listens where that one did: nobody finds the other one there
         raise RunBusy(
             f"run directory {path} is written by another daemon"
             f"{f' at {endpoint}' if endpoint else ''}, expected no other writer",

@@ -339,6 +339,9 @@ def test_a_second_daemon_is_told_who_writes_the_run(tmp_path: Path) -> None:
     with pytest.raises(RunBusy, match=r"another daemon at ipc:///run/a\.sock") as caught:
         RunDirectory.open(tmp_path, owner_note=b"{}")
     assert caught.value.owner_endpoint == "ipc:///run/a.sock"
+    with pytest.raises(RunBusy, match="written by another daemon, expected") as caught:
+        open_run(tmp_path)  # one that listens at the same place now: who goes there finds the wrong one
+    assert caught.value.owner_endpoint == ""
     run.close()
     second = RunDirectory.open(tmp_path, owner_note=b"not json")
     with pytest.raises(RunBusy, match="written by another daemon, expected") as caught:
@@ -486,7 +489,7 @@ class TestRemoved:
         send(run, [1])
         run.commit()
         with pytest.raises(RunBusy, match=r"ipc:///run/a.sock"):
-            open_run(path)
+            RunDirectory.open(path, owner_note=b"{}")
         run.close()
         assert not is_held_by_someone(path / ".sidelog.lock")
 
