@@ -111,14 +111,16 @@ class Admission:
         if refused.run is None:
             return False
         run = self.handles.get(refused.run)
+        # Of a run that is open, and cannot be written for now, the daemon has told already.
+        is_news = refused.run in self._unanswered or refused.run in self._asked_again
         self._asked_again.discard(refused.run)
         if run is not None:
-            self._put_off(run, refused)
+            self._put_off(run, refused, is_news=is_news)
         awaited = refused.run in self._unanswered
         self._unanswered.discard(refused.run)
         return awaited
 
-    def _put_off(self, run: RunHandle, refused: replies.Refused) -> None:
+    def _put_off(self, run: RunHandle, refused: replies.Refused, *, is_news: bool) -> None:
         """A run is refused: what is logged into it is kept until it is not, where that may be."""
         before, run.refused = run.refused, refused.text
         if refused.code is Refusal.RUN_NAME:
@@ -133,7 +135,7 @@ class Admission:
             for lane in self._lanes:
                 lane.hold(run.id)
         self._refused_until.setdefault(run.id, 0.0)
-        if refused.text != before:
+        if refused.text != before and is_news:
             there = f"; SIDELOG_ENDPOINT={refused.endpoint} logs there" if refused.endpoint else ""
             self._say(
                 f"nothing of this run is written for now, it is kept and tried again{_time(run)}: {refused.text}{there}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from sidelog_daemon.actions import Noted, Outcome, RunClosed, RunOpened, RunPaused, Settled
 from sidelog_daemon.held_run import HeldRun
 from sidelog_daemon.roster import Roster
+from sidelog_daemon.sink.event_file import CommitError
 from sidelog_daemon.stalls import StallWatch
 from sidelog_shared.errors import WriterError
 from sidelog_shared.limits import MIB
@@ -102,7 +103,8 @@ class Commits:
         run.error = str(error)
         if run.failing_since is None:
             run.failing_since = now
-            text = f"{run.path} cannot be written, kept and tried again every second: {error}"
+            why = error.reason if isinstance(error, CommitError) else error
+            text = f"{run.path} cannot be written, kept and tried again every second: {why}"
             log.error("%s: %s", self._roster.labels(run.workers), text)
             for worker in sorted(run.workers):
                 self._report(Noted(worker, text, logged=True))

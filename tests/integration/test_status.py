@@ -71,6 +71,18 @@ def test_without_a_daemon_it_says_so_and_makes_nothing(runtime_dir: Path) -> Non
     assert list(runtime_dir.iterdir()) == []
 
 
+def test_the_daemon_that_trainings_of_this_shell_use_is_asked_too(
+    daemon: StartDaemon, runtime_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be on another machine, behind a tunnel, or not be there."""
+    local = daemon("--logdir", str(tmp_path / "local"))
+    monkeypatch.setenv("SIDELOG_ENDPOINT", "tcp://127.0.0.1:9")
+    told = {one["endpoint"]: one["answers"] for one in status_json()["daemons"]}  # type: ignore[attr-defined]
+    assert told == {local.endpoint: True, "tcp://127.0.0.1:9": False}
+    monkeypatch.setenv("SIDELOG_ENDPOINT", local.endpoint)
+    assert [one["endpoint"] for one in status_json()["daemons"]] == [local.endpoint]  # type: ignore[attr-defined]
+
+
 def test_two_daemons_with_a_worker_each_are_found(daemon: StartDaemon, runtime_dir: Path, tmp_path: Path) -> None:
     local = daemon("--logdir", str(tmp_path / "local"))
     bound = daemon("--bind", "tcp://127.0.0.1:*", "--logdir", str(tmp_path / "bound"))

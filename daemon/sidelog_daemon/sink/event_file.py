@@ -36,11 +36,13 @@ class CommitError(WriterError):
 
     Attributes:
         errno: the cause as the operating system says it (``errno.ENOSPC``: the disk is full).
+        reason: the same in words.
     """
 
-    def __init__(self, message: str, *, errno: int) -> None:
+    def __init__(self, message: str, *, errno: int, reason: str = "") -> None:
         super().__init__(message)
         self.errno = errno
+        self.reason = reason
 
 
 class RecordWriter(Protocol):
@@ -293,8 +295,5 @@ def _empty_and_close(fd: int) -> None:
 def commit_error(path: Path | None, error: OSError) -> CommitError:
     """``error`` as what it means for a group of records that was to be written to ``path``."""
     number = error.errno or errno.EIO
-    return CommitError(
-        f"{path} cannot be written: got {os.strerror(number)} ({errno.errorcode.get(number, number)}), expected "
-        f"room and permission for one group of records; the group is kept in memory",
-        errno=number,
-    )
+    reason = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
+    return CommitError(f"{path} cannot be written: {reason}", errno=number, reason=reason)
