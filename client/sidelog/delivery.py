@@ -242,7 +242,9 @@ class Delivery:
             self._pictures.lose_unreceived(welcome.status.lanes[Lane.PICTURE].received)
         else:
             self._totals.fold()
-            self._heard_troubles = 0
+            # Of a process that goes on in another's name: what that one was told is no news.
+            known = max((trouble.serial for trouble in welcome.status.troubles), default=0)
+            self._heard_troubles = known if not self._instance else 0
             self._pictures.doubt()
         self._instance = welcome.instance
         self.phase = Phase.OPENING

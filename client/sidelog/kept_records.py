@@ -22,8 +22,9 @@ PLACE_BYTES = 1 * MIB
 """Entries are put together in the spool up to this size: what memory keeps of each is little, but not nothing."""
 ROW_BYTES = 28
 SERIES_BYTES = 64
-RECORD_BYTES = 256
-"""What a row, a series and a record count for in memory, tensors aside."""
+RECORD_BYTES = 1200
+"""What a row, a series and a message count for in memory, tensors aside. Measured: 150,000 short texts that wait take
+200 MB of the process."""
 
 Span = tuple[int, int]
 Message = requests.Scalars | requests.RecordMessage
@@ -73,7 +74,7 @@ class Entry:
 
 
 def scalars_bytes(columns: ScalarColumns) -> int:
-    return ROW_BYTES * len(columns) + SERIES_BYTES * len(columns.series)
+    return RECORD_BYTES + ROW_BYTES * len(columns) + SERIES_BYTES * len(columns.series)
 
 
 def by_run(columns: ScalarColumns) -> ScalarColumns:

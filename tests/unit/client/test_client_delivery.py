@@ -783,7 +783,7 @@ class TestSpool:
         assert not kept.spool_exists
 
     def test_memory_that_runs_short_moves_the_oldest_at_once(self, kept: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(light_lane, "MAX_HELD_BYTES", 4000)
+        monkeypatch.setattr(light_lane, "MAX_HELD_BYTES", 10_000)
         kept.new_daemon()
         for value in range(50):
             kept.text(f"note {value}", payload=bytes(400))

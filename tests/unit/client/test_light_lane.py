@@ -103,7 +103,7 @@ def test_the_longest_series_fit_into_a_header() -> None:
 
 
 def test_what_is_held_is_bounded_and_the_rest_waits_in_the_outbox(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(light_lane, "MAX_HELD_BYTES", 10_000)
+    monkeypatch.setattr(light_lane, "MAX_HELD_BYTES", 17_500)
     outbox = box(*(text(bytes(1000)) for _ in range(20)))
     lane = lane_of(outbox)
     lane.collect(0.0)
