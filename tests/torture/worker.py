@@ -25,6 +25,8 @@ from torture.ledger import CLOSED, EXIT, OS_EXIT, Ledger
 
 FORK_S = 1.5
 """How long a forked child logs."""
+REOPEN_EVERY = 31
+"""So many records beside the run until that one is closed and opened again."""
 FLUSH_EVERY = 7
 """So many records beside the run to a flush of the run: it waits for the run alone."""
 
@@ -53,6 +55,7 @@ class Worker:
         self._kinds = _kinds()
         self._children = 0
         self.failed_flushes = 0
+        self.failed_closes = 0
 
     def log_one(self) -> None:
         kind = next(self._kinds)
@@ -63,6 +66,8 @@ class Worker:
         self.ledger.after(kind, number)
         if kind == content.SIDE and number % FLUSH_EVERY == 0:
             self.flush()
+        if kind == content.SIDE and number % REOPEN_EVERY == 0:
+            self.reopen()
 
     def flush(self) -> None:
         """As frameworks do; what it raises amid faults concerns who wants to know."""
@@ -72,6 +77,15 @@ class Worker:
             self.writer.flush()
         except sidelog.SidelogError:
             self.failed_flushes += 1
+
+    def reopen(self) -> None:
+        """Close the run beside the own one, whatever waits for it; the next call opens it again."""
+        import sidelog
+
+        try:
+            self.side.close(timeout_s=0.5)
+        except sidelog.SidelogError:
+            self.failed_closes += 1
 
     def fork(self) -> None:
         """A child that logs too, and ends by itself."""
@@ -108,7 +122,7 @@ class Worker:
     def report(self, error: str = "") -> None:
         threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("sidelog-")]
         self.ledger.report({"statistics": asdict(self.writer.statistics()), "threads": threads, "error": error,
-                            "failed_flushes": self.failed_flushes})  # fmt: skip
+                            "failed_flushes": self.failed_flushes, "failed_closes": self.failed_closes})  # fmt: skip
 
 
 def _kinds() -> Iterator[str]:
