@@ -70,7 +70,7 @@ class _Wait:
 
 @dataclass(frozen=True, slots=True)
 class _InVain:
-    """Somebody waited until their deadline: how long, and how many records had settled then."""
+    """Somebody waited until their deadline, or it was hopeless: how long, and how many records had settled then."""
 
     timeout_s: float
     settled: int
@@ -246,8 +246,7 @@ class Connection:
             may_pass = any(run.refused and not run.is_hopeless for run in runs)
             if problem is None or not may_pass or time.monotonic() >= refused_until:
                 break
-            request.done = threading.Event()  # nobody sets it
-            request.done.wait(0.1)
+            time.sleep(0.1)  # its answer comes within a second
         if problem is not None:
             raise problem
         if request.error is not None:
@@ -264,10 +263,10 @@ class Connection:
             if self._delivery.failure is not None:
                 raise self._delivery.failure
             waited_s = now - wait.begun
-            if now >= wait.until or self._sender.is_hopeless(waited_s):
-                if now >= wait.until:
-                    longest_s = max(waited_s, self._in_vain.timeout_s if self.waits_in_vain else 0.0)
-                    self._in_vain = _InVain(longest_s, self._settled)
+            is_hopeless = self._sender.is_hopeless(waited_s)
+            if is_hopeless or now >= wait.until:
+                before_s = self._in_vain.timeout_s if self.waits_in_vain else 0.0
+                self._in_vain = _InVain(max(before_s, wait.timeout_s if is_hopeless else waited_s), self._settled)
                 raise self._too_late(waited_s)
             if wait.show_progress and now - wait.shown >= 1.0:
                 wait.shown = now
@@ -290,8 +289,9 @@ class Connection:
 
     @property
     def _settled(self) -> int:
+        """Records of which a daemon has told what became of them."""
         now = self.statistics()
-        return now.logged - now.pending
+        return now.written + now.rejected
 
     def _show_progress(self, waited_s: float, deadline_s: float) -> None:
         pending = self.statistics().pending

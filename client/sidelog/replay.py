@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Write what a training left in its spool: what it logged when no daemon was there to write it. "
         "What stands in the event files already is not written twice. A file that is written is removed.",
         epilog="exit codes: 0 all of it is written; 1 some is not, the file is kept; 2 no spool; 4 parts of the file "
-        "are damaged, all else is written, and the file has a new name (FILE.damaged)",
+        "are damaged, all else is written, and the file has a new name (FILE.damaged); 130 Ctrl-C",
     )
     parser.add_argument("file", nargs="*", type=Path, metavar="FILE", help="a spool: the training's last words name it")
     parser.add_argument("--all", action="store_true", help="every spool that is there and whose process is gone")
