@@ -75,19 +75,16 @@ _begun = _Begun()
 
 def _settle_at_exit() -> None:
     util = sys.modules.get("multiprocessing.util")
-    if util is None:
+    if util is None or not terminated.is_multiprocessings():
         return
-    if terminated.is_multiprocessings():
-        # atexit does not run in a process that multiprocessing started; its finalizers do.
-        util.Finalize(None, _exit, args=(terminated.SETTLE_S,), exitpriority=10)
-    else:
-        # A child that is spawned imports the training's program first, and with it a writer that is made there; only
-        # then it becomes multiprocessing's, and forgets the finalizers that it has. This it does not forget.
-        util.register_after_fork(_begun, _begin_as_child)
+    # atexit does not run in every process that multiprocessing started; its finalizers do.
+    util.Finalize(None, _exit, args=(terminated.SETTLE_S,), exitpriority=10)
+    # A fork server's child forgets those that were there before its work begins: when it imported the program.
+    util.register_after_fork(_begun, _begin_as_child)
 
 
 def _begin_as_child(_: _Begun) -> None:
-    """This process has become one that multiprocessing started; connections that it has were made before."""
+    """The work of this process begins; connections that it has were made before."""
     with _registry_lock:
         if _connections:
             _settle_at_exit()

@@ -31,9 +31,15 @@ _pipe: tuple[int, int] | None = None
 
 
 def is_multiprocessings() -> bool:
-    """Whether multiprocessing started this process."""
+    """Whether multiprocessing started this process.
+
+    One that it spawns knows its parent only once it has imported the program; meanwhile it is ``_inheriting``
+    (``multiprocessing/spawn.py``), and a writer that is made at the program's top is made then.
+    """
     process = sys.modules.get("multiprocessing.process")
-    return process is not None and process.parent_process() is not None
+    if process is None:
+        return False
+    return process.parent_process() is not None or getattr(process.current_process(), "_inheriting", False)
 
 
 def settle_before_dying(settlers: Callable[[], list[Callable[[float], None]]]) -> None:

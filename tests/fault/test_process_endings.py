@@ -411,7 +411,7 @@ print("logged", flush=True)
         assert process.stdout.readline() == "logged\n"
         assert process.stderr is not None
         # It waits in its exit handler once it says so.
-        assert any("writing the last" in line for line in iter(process.stderr.readline, ""))
+        assert any("waiting for a daemon" in line for line in iter(process.stderr.readline, ""))
         process.send_signal(signal.SIGINT)
         _, _, said = finish(process)
         assert said.count("50 of 50 records are not known to be in the event files") == 4

@@ -1,5 +1,5 @@
 """Children that multiprocessing spawns import the program first: a writer that is made at its top is made before they
-are multiprocessing's. What they log is kept all the same."""
+are multiprocessing's. What they log is kept all the same: written within three seconds, else in their spool."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ writer = sidelog.SummaryWriter(f"{sys.argv[1]}/{os.getpid()}")
 context = multiprocessing.get_context(sys.argv[2])
 
 def work(number):
-    for step in range(20):
-        writer.add_scalar("loss", step, step)
-    return os.getpid()
+    for step in range(20 * number, 20 * number + 20):
+        writer.add_scalar(f"loss{number}", step, step)
 
 def in_processes():
     children = [context.Process(target=work, args=(number,)) for number in range(2)]
@@ -50,7 +49,7 @@ class Samples(Dataset):
         return 8
 
     def __getitem__(self, index):
-        writer.add_scalar("loss", index, index)
+        writer.add_scalar(f"loss{index}", index, index)
         return torch.tensor(float(index))
 
 if __name__ == "__main__":
@@ -60,8 +59,8 @@ if __name__ == "__main__":
 """
 
 
-def run_program(folder: Path, program: str, *arguments: str) -> list[int]:
-    """Run a program; returns how many points each process that logged any has."""
+def run_program(folder: Path, program: str, *arguments: str) -> dict[str, list[int]]:
+    """Run a program, and replay what its children left; returns the steps of each tag, whichever logged them."""
     script = folder / "program.py"
     script.write_text(program)
     runs = folder / "runs"
@@ -73,16 +72,24 @@ def run_program(folder: Path, program: str, *arguments: str) -> list[int]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found = [read_run(run) for run in runs.iterdir()]
-    return [len(run.steps("loss")) for run in found if "loss" in run.scalars]
+    replay = [sys.executable, "-m", "sidelog.cli", "replay", "--all"]
+    subprocess.run(replay, check=True, timeout=DEADLINE_S, capture_output=True)
+    steps: dict[str, list[int]] = {}
+    for run in map(read_run, runs.iterdir()):
+        for tag in run.scalars:
+            steps.setdefault(tag, []).extend(run.steps(tag))
+    return {tag: sorted(found) for tag, found in steps.items()}
 
 
 @pytest.mark.parametrize("how", ["processes", "pool"])
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_of_each_kind(method: str, how: str, runtime_dir: Path, tmp_path: Path) -> None:
-    assert sum(run_program(tmp_path, PROGRAM, method, how)) == 40
+    assert run_program(tmp_path, PROGRAM, method, how) == {
+        "loss0": list(range(20)),
+        "loss1": list(range(20, 40)),
+    }
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_data_loader_workers(method: str, runtime_dir: Path, tmp_path: Path) -> None:
-    assert run_program(tmp_path, LOADER, method) == [4, 4, 4, 4]
+    assert run_program(tmp_path, LOADER, method) == {f"loss{index}": [index, index] for index in range(8)}
