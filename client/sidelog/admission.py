@@ -125,6 +125,7 @@ class Admission:
         before, run.refused = run.refused, refused.text
         if refused.code is Refusal.RUN_NAME:
             run.is_hopeless = True
+            self._refused_until.pop(run.id, None)
             if before:
                 for lane in self._lanes:
                     lane.let_go(run.id)  # nobody asks again: the daemon rejects it

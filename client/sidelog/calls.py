@@ -99,9 +99,15 @@ class FlushRequest(Fence):
 
 @dataclass(slots=True, eq=False)
 class RunEnd(Fence):
-    """The last writer of a run has closed: the daemon may let go of it."""
+    """The last writer of a run has closed: the daemon may let go of it.
+
+    Attributes:
+        run: which.
+        number: which time it was closed; only the newest counts.
+    """
 
     run: RunHandle
+    number: int
 
 
 LightCall: TypeAlias = "ScalarCall | RecordCall | Fence"

@@ -197,7 +197,9 @@ class Connection:
             if run.users:
                 return
             del self._runs[run.path]
-        self.outbox.put_fence(RunEnd(run))
+            run.closings += 1
+            end = RunEnd(run, run.closings)
+        self.outbox.put_fence(end)
 
     @property
     def unused(self) -> bool:

@@ -100,8 +100,8 @@ class Delivery:
         if self.phase is not Phase.LIVE:
             return
         for end in self._fences.take_ends():
-            if end.run.users or end.run.id not in self._admission.handles:
-                continue  # somebody has opened it again, or it was opened and closed again meanwhile
+            if end.run.users or end.number != end.run.closings:
+                continue  # it was opened again: what was logged since is waited for at its next end
             self._admission.remove(end.run)
             # Also of a run that is refused: the daemon may have it open all the same, and only not be able to write it.
             self._urgent.append(requests.CloseRun(end.run.id, self._missing_in({end.run.id})).frames(self.epoch))
@@ -253,6 +253,9 @@ class Delivery:
         self._enter_live()
 
     def _opened(self, opened: replies.Opened) -> None:
+        if opened.run not in self._admission.handles:
+            # It was closed before this answer came, with nothing logged: CLOSE_RUN came too soon.
+            self._urgent.append(requests.CloseRun(opened.run).frames(self.epoch))
         awaited = self._admission.open(opened.run)
         self._pictures.resolve(opened.run, opened.marks)
         if awaited:

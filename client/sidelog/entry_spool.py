@@ -22,7 +22,7 @@ class EntrySpool:
 
     def __init__(self, spool: Spool | None) -> None:
         self._spool = spool
-        self.is_full = spool is None
+        self.is_full = spool is None or not spool.keeps
 
     @property
     def takes(self) -> bool:

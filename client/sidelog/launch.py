@@ -72,7 +72,7 @@ def find_or_start(rendezvous: Rendezvous, *, logdir: str, gives_up: Callable[[],
         if not held and lock.try_acquire():
             try:
                 if find(rendezvous) is None and not is_held_by_someone(rendezvous.lock_file):
-                    ready = _start(rendezvous, logdir, lambda: time.monotonic() >= start_by or gives_up())
+                    ready = _start(rendezvous, logdir, start_by, lambda: time.monotonic() >= start_by or gives_up())
                     if ready is not None:
                         return ready
             finally:
@@ -80,7 +80,7 @@ def find_or_start(rendezvous: Rendezvous, *, logdir: str, gives_up: Callable[[],
         time.sleep(_POLL_S)
 
 
-def _start(rendezvous: Rendezvous, logdir: str, gives_up: Callable[[], bool]) -> Ready | None:
+def _start(rendezvous: Rendezvous, logdir: str, start_by: float, gives_up: Callable[[], bool]) -> Ready | None:
     if importlib.util.find_spec("sidelog_daemon") is None:
         raise MissingExtra("sidelog_daemon", "daemon", "the local daemon")
     if not sys.executable:
@@ -94,6 +94,12 @@ def _start(rendezvous: Rendezvous, logdir: str, gives_up: Callable[[], bool]) ->
             close_private(write_fd)
         try:
             words = _read_words(read_fd, gives_up)
+        except DaemonStartError:
+            if time.monotonic() >= start_by:
+                # It hangs, and the next one that is tried would too: they must not become many.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process, signal.SIGKILL)
+            raise
         finally:
             _reap(process)
     finally:

@@ -33,7 +33,7 @@ class LeftSpool:
 
     Attributes:
         worker: whose records they are.
-        runs: where they belong.
+        runs: where they belong; a run of which nothing is here is not opened for nothing.
         entries: the records of each reliable lane, in the file's order.
         spool: the file, open and locked.
         endpoint: the daemon that was to write it; empty for the local one.
@@ -135,9 +135,10 @@ def open_left_spool(path: Path, *, say: Callable[[str], None]) -> LeftSpool:
     except BaseException:
         close_private(fd)
         raise
+    named = {run for entries in index.entries.values() for entry in entries for run in entry.spans}
     return LeftSpool(
         index.worker,
-        tuple(index.runs.values()),
+        tuple(run for run in index.runs.values() if run.id in named),
         index.entries,
         spool,
         index.damaged_bytes,

@@ -10,6 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+# Before our exit handler is registered below: pyzmq imports this at the first large frame, and it has one of its own,
+# which ends what large frames need. Handlers run in the reverse order, so ours would come too late.
+import zmq.utils.garbage  # noqa: F401  # for that handler
+
 from sidelog import terminated
 from sidelog.connection import Connection
 from sidelog.runs import RunHandle

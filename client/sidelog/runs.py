@@ -17,6 +17,7 @@ class RunHandle:
         refused: why the daemon refuses it, as long as it does; empty otherwise.
         is_hopeless: it will always be refused: asking again does not help.
         users: so many writers have it open.
+        closings: how often the last of them closed it.
         outages: how often it was refused.
     """
 
@@ -26,4 +27,5 @@ class RunHandle:
     refused: str = ""
     is_hopeless: bool = False
     users: int = 1
+    closings: int = 0
     outages: int = 0

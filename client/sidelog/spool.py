@@ -115,9 +115,14 @@ class Spool:
         return self._size > 0
 
     @property
+    def keeps(self) -> bool:
+        """Whether it ever keeps anything."""
+        return self._budget_bytes > 0
+
+    @property
     def takes(self) -> bool:
         """Whether there may be room: something was kept when it was last asked, or that was a while ago."""
-        return self._budget_bytes > 0 and time.monotonic() >= self._full_until
+        return self.keeps and time.monotonic() >= self._full_until
 
     def declare(self, run: RunHandle) -> None:
         """Records of this run may come."""

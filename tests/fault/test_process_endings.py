@@ -107,6 +107,25 @@ class TestExits:
         assert end(f"log(range({COUNT}))\n{how}", tmp_path / "run")[0] == status
         assert_all(tmp_path / "run")
 
+    @pytest.mark.parametrize("how", ["pass", "raise RuntimeError('diverged')"])
+    def test_with_large_pictures_that_are_not_sent(self, how: str, runtime_dir: Path, tmp_path: Path) -> None:
+        """Kept: all of them. pyzmq ends what it needs for large frames in an exit handler of its own."""
+        code = f"""
+import numpy as np
+for step in range(40):
+    writer.add_image("map", np.full((3, 300, 300), step, np.uint8), step)
+    writer.add_audio("sound", np.full(100_000, step / 100, np.float32), step, sample_rate=8000)
+{how}
+"""
+        said = end(code, tmp_path / "run")[1]
+        assert "sender thread failed" not in said
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        accumulator = EventAccumulator(str(tmp_path / "run"), size_guidance={"images": 0, "audio": 0})
+        accumulator.Reload()
+        assert [one.step for one in accumulator.Images("map")] == list(range(40))
+        assert [one.step for one in accumulator.Audio("sound")] == list(range(40))
+
     @pytest.mark.parametrize("how", ["sys.exit(3)", "raise RuntimeError('diverged')"])
     def test_of_another_thread_ends_that_thread_alone(self, how: str, runtime_dir: Path, tmp_path: Path) -> None:
         """Kept: everything, what other threads log afterwards too."""

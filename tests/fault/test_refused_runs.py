@@ -108,6 +108,28 @@ def test_runs_of_one_name_logged_again_and_again_while_somebody_holds_it_are_com
     assert run.steps("accuracy") == run.steps("again") == list(range(8))
 
 
+def test_two_names_of_a_folder_that_somebody_holds_are_one_run(
+    runtime_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, link = tmp_path / "run", tmp_path / "latest"
+    folder.mkdir()
+    link.symlink_to(folder)
+    fd = os.open(folder / ".sidelog.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    with sidelog.SummaryWriter(folder) as one, sidelog.SummaryWriter(link) as other:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            for step in range(200):
+                one.add_scalar("one", step, step)
+                other.add_scalar("other", step, step)
+            with pytest.raises(sidelog.WriterError):
+                wait_until(one.flush)
+        finally:
+            os.close(fd)
+        wait_until(lambda: "is written again, with what was kept for it meanwhile" in caplog.text)
+    run = read_run(folder)
+    assert run.steps("one") == run.steps("other") == list(range(200))
+
+
 def test_a_file_system_that_does_not_answer_is_told_to_the_training_and_in_the_status(
     daemon: Callable[..., DaemonProcess], logdir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

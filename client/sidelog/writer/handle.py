@@ -80,6 +80,8 @@ class WriterHandle:
                 raise ConfigError(f"logdir: {error}") from None
         else:
             check_writable(self._folder)
+            # Two names of one folder are one run: what is logged under both stands in the order of the calls.
+            self._folder = os.path.realpath(self._folder)
         self._open()
         _handles.add(self)
 

@@ -266,13 +266,15 @@ class Rig:
         memories: every snapshot so far.
     """
 
-    def __init__(self, spool: Path | None = None, left: LeftSpool | None = None) -> None:
+    def __init__(
+        self, spool: Path | None = None, left: LeftSpool | None = None, *, budget_bytes: int = 64 * MIB
+    ) -> None:
         self.now = 100.0
         self.disk = Disk()
         self.daemon = MemoryDaemon(self.disk, 1)
         self.outbox = Outbox(wake=lambda: None, pressure_bytes=1 << 40, heavy_bytes=HEAVY_BYTES)
         self.said: list[str] = []
-        self.spool = None if spool is None else Spool([spool], WORKER, budget_bytes=64 * MIB, say=self.said.append)
+        self.spool = None if spool is None else Spool([spool], WORKER, budget_bytes=budget_bytes, say=self.said.append)
         if left is not None:
             self.spool = left.spool
         self.delivery = Delivery(WORKER, self.outbox, say=self.said.append, spool=self.spool)
@@ -299,7 +301,8 @@ class Rig:
     def end_run(self, run: RunHandle) -> None:
         run.users -= 1
         if not run.users:
-            self.outbox.put_fence(RunEnd(run))
+            run.closings += 1
+            self.outbox.put_fence(RunEnd(run, run.closings))
 
     def scalar(self, value: float, *, tag: str = "loss", run: int = 1) -> None:
         assert self.outbox.put_light((Series(run, tag), 0, 0.0, float(value)))

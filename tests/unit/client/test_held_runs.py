@@ -102,6 +102,21 @@ def test_what_of_it_is_in_the_spool_is_replayed_in_order_though_its_numbers_have
     assert other.written("/busy", Lane.HEAVY) == clips(range(100))
 
 
+def test_where_no_spool_is_wanted_its_memory_is_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(light_lane, "MAX_HELD_BYTES", 4 * MIB)
+    rig = Rig(tmp_path / "spool", budget_bytes=0)
+    rig.open_run("/runs/a")
+    rig.open_run("/busy")
+    rig.exchange()
+    for step in range(6):
+        rig.text(f"note {step}", run=BAD, payload=bytes(MIB))
+        rig.scalar(step, run=GOOD)
+        rig.settle()
+        rig.pass_time(2.0)
+    assert rig.written("/runs/a") == scalars(range(6))
+    assert rig.statistics == Statistics(written=6, pending=2, lost=4, lost_causes={NOT_KEPT: 4})
+
+
 @pytest.mark.parametrize("path", ["/busy", "/runs/b"], ids=["refused", "paused"])
 def test_of_a_batch_with_another_run_the_settled_half_is_forgotten(path: str, tmp_path: Path) -> None:
     """The other run is quiet from then on; as time passes nothing more goes into the spool."""
@@ -245,6 +260,32 @@ def test_one_that_is_closed_several_times_meanwhile_is_closed_once() -> None:
     rig.settle()
     assert rig.written("/busy") == scalars(range(3))
     assert rig.daemon.open_runs == {GOOD}
+
+
+def test_what_is_logged_after_a_close_in_vain_is_waited_for_at_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(light_lane, "WINDOW_BYTES", 40_000)
+    rig = rig_with("/busy")
+    for turn in range(3):
+        for step in range(50):
+            rig.text(f"note {turn} {step}", run=BAD, payload=bytes(500))
+        rig.end_run(rig.runs[1])
+        rig.settle()
+        if turn < 2:
+            rig.open_run("/busy")
+    rig.disk.busy.clear()
+    rig.pass_time(2.0)
+    rig.settle()
+    assert rig.written("/busy") == [f"note {turn} {step}" for turn in range(3) for step in range(50)]
+    assert rig.statistics == Statistics(written=150)
+    assert rig.daemon.open_runs == {GOOD}
+
+
+def test_one_that_is_opened_and_closed_with_nothing_logged_is_let_go_of() -> None:
+    rig = rig_with("/runs/b")
+    run = rig.open_run("/runs/c")
+    rig.end_run(run)
+    rig.settle()
+    assert rig.daemon.open_runs == {GOOD, BAD}
 
 
 def test_what_came_before_it_was_paused_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
