@@ -14,9 +14,11 @@ import pytest
 
 import sidelog
 from event_files import read_run
-from processes import local_daemon, wait_until
+from processes import is_gone, local_daemon, wait_until
 from sidelog import launch
 from sidelog.writer import handle
+from sidelog_shared.errors import DaemonStartError
+from sidelog_shared.rendezvous import Rendezvous
 
 
 def test_a_child_forked_during_the_launch_hides_nothing(
@@ -45,6 +47,30 @@ def test_a_child_forked_during_the_launch_hides_nothing(
             os.waitpid(child, 0)
     assert len(children) == 1
     assert len(read_run(tmp_path / "run").scalars["loss"]) == 1
+
+
+def test_one_that_hangs_behind_its_fork_is_not_left_behind(
+    runtime_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its modules are on a file system that does not answer, say; another is tried later, and another."""
+    package = tmp_path / "path" / "sidelog_daemon"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(
+        "import os, sys, time\n"
+        "def main():\n"
+        "    if os.fork():\n"
+        "        os._exit(0)\n"
+        f"    open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
+        "    time.sleep(60)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    monkeypatch.setattr(launch, "START_DEADLINE_S", 2.0)
+    rendezvous = Rendezvous()
+    with pytest.raises(DaemonStartError, match="still starting when the deadline passed"):
+        launch.find_or_start(rendezvous, logdir=str(tmp_path), gives_up=lambda: False)
+    pid = int((tmp_path / "pid").read_text())
+    wait_until(lambda: is_gone(pid))
 
 
 def test_the_daemon_keeps_nothing_open_of_whoever_starts_it(runtime_dir: Path, tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ def test_what_of_it_is_in_the_spool_is_replayed_in_order_though_its_numbers_have
     rig.spool.close()
     left = open_left_spool(tmp_path / "spool", say=rig.said.append)
     assert left.count == 200
+    assert [run.path for run in left.runs] == ["/busy"]  # the other need not be opened, nor be there at all
     assert len(left.entries[Lane.LIGHT]) < 10  # not one for each hole
     other = Rig(left=left)
     other.disk.busy.clear()
