@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidelog.statistics import Statistics
+from sidelog.statistics import NOT_KNOWN, Statistics
 
 MAX_TAGS_TOLD = 8
 MAX_RUNS_TOLD = 3
@@ -69,8 +69,9 @@ def warnings(end: Statistics, *, spool: Kept, why: Exception | None) -> list[str
         causes.append(f"{end.pending:,} not settled{kept}")
     if causes:
         because = f" ({why})" if why is not None else ""
+        are = "may not be" if NOT_KNOWN in end.lost_causes else "are not"
         told.append(
-            f"{_missing(end):,} of {end.logged:,} records are not in the event files: {'; '.join(causes)}{because}"
+            f"{_missing(end):,} of {end.logged:,} records {are} in the event files: {'; '.join(causes)}{because}"
         )
     if end.dropped:
         told.append(f"{end.dropped:,} pictures and histograms were dropped under pressure: {_most_dropped(end)}")

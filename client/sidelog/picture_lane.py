@@ -11,7 +11,7 @@ from sidelog.calls import RecordCall
 from sidelog.outbox import Outbox
 from sidelog.runs import RunHandle
 from sidelog.snapshot import Snapshot
-from sidelog.statistics import NOT_IN_TIME, RUN_REFUSED, TOO_LARGE, WITH_DAEMON, Totals
+from sidelog.statistics import NOT_IN_TIME, NOT_KNOWN, RUN_REFUSED, TOO_LARGE, WITH_DAEMON, Totals
 from sidelog_shared import requests
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MAX_PICTURE_RANGES, MIB
@@ -168,9 +168,9 @@ class PictureLane:
             self._lose(seq)
 
     def abandon(self) -> None:
-        """The deadline has passed: what is left is lost."""
+        """The deadline has passed: what is left is lost; of what a daemon has nobody knows."""
         for seq in list(self._flights):
-            self._lose(seq, WITH_DAEMON if seq in self._unresolved else NOT_IN_TIME)
+            self._lose(seq, NOT_KNOWN)
         while (call := self._outbox.take_picture()) is not None:
             self._give_up(call, NOT_IN_TIME)
 

@@ -11,6 +11,8 @@ from sidelog_shared.replies import Status
 
 WITH_DAEMON = "went down with a daemon or its connection"
 NOT_IN_TIME = "not written when the connection ended"
+NOT_KNOWN = "not known to be written when the connection ended"
+"""A daemon had them, and may write them still: nobody was there to hear of it."""
 NOT_TAKEN = "called while too many waited for a daemon"
 LATE = "called when the process was ending"
 DAMAGED = "damaged in the spool"
@@ -30,7 +32,7 @@ class Statistics:
         rejected: records that the daemon could not write.
         dropped: pictures dropped under pressure, here or in the daemon; CUDA tensors of a graph that was being
             captured.
-        lost: records that no event file holds for another reason, see ``lost_causes``.
+        lost: records that no event file holds for another reason, see ``lost_causes``; and those of which nobody knows.
         spooled: records that no event file may hold yet, kept in the spool when the connection ended.
         pending: records under way.
         dropped_tags: those dropped, by tag.

@@ -16,6 +16,7 @@ import pytest
 
 import sidelog
 from processes import DaemonProcess, wait_until
+from sidelog.statistics import NOT_KNOWN
 from sidelog_shared import recording
 from torture.check import Check, Verdict
 from torture.content import LANES, SIDE, Kept, Place, log, values
@@ -74,6 +75,7 @@ def scalars(count: int = 10) -> Account:
 
 def account(attempts: list[Attempt], *, ended: str = CLOSED, **told: int) -> Account:
     statistics = {"dropped": 0, "lost": 0, "rejected": 0, "pending": 0, "spooled": 0, **told}
+    statistics["lost_causes"] = {}
     report = {"statistics": statistics, "threads": [], "error": ""}
     return Account(WORKER, RUN, "tcp", 1, attempts, ended, ENDED_AT, report)
 
@@ -211,6 +213,14 @@ def test_what_nobody_logged_is_a_violation() -> None:
 def test_the_daemons_word_on_what_is_missing_is_no_stranger() -> None:
     note = Value(Place(f"{RUN}/sidelog", "sidelog/dropped/text_summary", 0), ("text", "a table"), "file", 0)
     assert judged(account([]), [note]).violations == []
+
+
+@pytest.mark.parametrize(("lost", "not_known", "is_right"), [(1, 0, True), (2, 1, True), (2, 0, False), (3, 1, False)])
+def test_pictures_of_which_nobody_knows_may_stand(lost: int, not_known: int, is_right: bool) -> None:
+    attempts = [Attempt("picture", number, 0, returned=True) for number in (1, 2)]
+    told = account(attempts, lost=lost)
+    told.report["statistics"]["lost_causes"] = {NOT_KNOWN: not_known} if not_known else {}
+    assert (judged(told, standing(attempts[:1])).violations == []) == is_right
 
 
 @pytest.mark.parametrize(("told", "is_right"), [({}, False), ({"dropped": 1}, True), ({"lost": 1}, True),

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
+from sidelog.statistics import NOT_KNOWN
 from torture.content import LANES, Kept, Place, is_note, is_of, values
 from torture.ledger import CLOSED, EXIT, KILLED, OS_EXIT, Account, Attempt
 from torture.strict_reader import Value
@@ -29,8 +30,8 @@ class Verdict:
         doubles: values that stand more than once.
         strangers: values that nobody logged, or other ones than were logged.
         warned: workers whose close() said that not all was written yet.
-        pictures: ``logged``, ``written``, ``dropped``, ``lost``, ``deleted``, ``unknown`` (of workers that died
-            without a word).
+        pictures: ``logged``, ``written``, ``dropped``, ``lost``, ``not known`` (of those lost: by their worker's
+            word), ``deleted``, ``unknown`` (of workers that died without a word).
         violations: each of these, named.
     """
 
@@ -157,9 +158,11 @@ class Check:
         told = account.report["statistics"]
         total["dropped"] += told["dropped"]
         total["lost"] += told["lost"]
-        # What stood in a folder that was deleted may have been settled before, or not.
+        # What stood in a folder that was deleted may have been settled before, or not; and of what a daemon had when
+        # its worker's deadline passed, the worker says that it does not know.
         counted = told["dropped"] + told["lost"]
-        if not rest <= counted <= rest + pictures["deleted"]:
+        total["not known"] += (not_known := told["lost_causes"].get(NOT_KNOWN, 0))
+        if not rest <= counted <= rest + pictures["deleted"] + not_known:
             self._violate(
                 f"{account.worker}: of {logged} pictures {pictures['written']} stand, {pictures['deleted']} stood in a "
                 f"deleted folder, {counted} were told of as dropped or lost ({told}), expected {rest}"

@@ -42,7 +42,7 @@ def report(outcome: Outcome, *, most_told: int) -> str:
         "",
         "  pictures: " + ", ".join(f"{pictures[name]:,} {name}" for name in
                                     ("logged", "written", "dropped", "lost", "deleted", "unknown"))
-        + " (of workers that died without a word)",
+        + f" (of workers that died without a word); {pictures['not known']:,} of those lost may stand, by their word",
         f"  losses: {sum(verdict.lost for verdict in verdicts):,}   "
         f"doubles: {sum(verdict.doubles for verdict in verdicts):,}   "
         f"never logged, or altered: {sum(verdict.strangers for verdict in verdicts):,}",

@@ -11,7 +11,7 @@ from delivery_rig import HEAVY_BYTES, Memory, Rig, ends
 
 from sidelog import light_lane
 from sidelog.phase import Phase
-from sidelog.statistics import DAMAGED, RUN_REFUSED, WITH_DAEMON, Statistics
+from sidelog.statistics import DAMAGED, NOT_KNOWN, RUN_REFUSED, Statistics
 from sidelog_daemon.session import Session
 from sidelog_shared import replies, requests
 from sidelog_shared.errors import TransportError, VersionMismatch, WriterError
@@ -280,14 +280,14 @@ class TestPictures:
         rig.exchange()
         assert (rig.statistics.written, rig.statistics.lost, rig.statistics.pending) == (1, 1, 0)
 
-    def test_those_in_a_run_that_never_opens_again_are_lost(self, rig: Rig) -> None:
+    def test_of_those_in_a_run_that_never_opens_again_nobody_knows(self, rig: Rig) -> None:
         rig.picture()
         rig.exchange()
         rig.new_daemon()
         rig.disk.busy.add("/runs/a")
         rig.exchange()
         rig.delivery.abandon(TransportError("the deadline has passed"))
-        assert rig.statistics.lost_causes == {WITH_DAEMON: 1}
+        assert rig.statistics.lost_causes == {NOT_KNOWN: 1}
 
     def test_a_large_one_goes_in_parts_after_every_light_record(self, rig: Rig) -> None:
         rig.picture(nbytes=2 * PART_BYTES)
