@@ -24,9 +24,9 @@ from sidelog.delivery import Delivery
 from sidelog.left_spool import left_spools, open_left_spool
 from sidelog.runs import RunHandle
 from sidelog.spool import Spool
-from sidelog_shared import recording
+from sidelog_shared import recording, requests
 from sidelog_shared.errors import TransportError, WriterError
-from sidelog_shared.records import Worker
+from sidelog_shared.records import ScalarColumns, Series, Worker
 
 WORKER = Worker("0123456789abcdef", "host", 4711)
 SOON = {"SIDELOG_EXIT_TIMEOUT": "0.5"}
@@ -183,6 +183,9 @@ finally:
         assert process.stdout.readline() == "logged\n"
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "closing\n"
+        assert process.stderr is not None
+        # Before close() waits, Ctrl-C would end the program's own last lines instead.
+        assert any("(1 of 30 s)" in line for line in iter(process.stderr.readline, ""))
         process.send_signal(signal.SIGINT)
         status, _, said = finish(process)
         assert "(4 of 30 s)" not in said  # who waits is told so each second; a loaded machine takes one
@@ -471,7 +474,9 @@ except sidelog.SidelogError: pass
     ) -> None:
         spool = Spool([tmp_path / "old.spool"], WORKER, budget_bytes=1 << 20, say=pytest.fail)
         spool.declare(RunHandle(1, "exp1"))
-        assert spool.keep([], 1) is not None
+        number, zero = np.zeros(1, np.uint32), np.zeros(1)
+        columns = ScalarColumns(1, (Series(1, "loss"),), number, np.zeros(1, np.int64), zero, zero)
+        assert spool.keep([requests.Scalars(columns).frames(1)], 1) is not None
         spool.close()
         status, said = replay(tmp_path / "old.spool")
         assert status == 2
