@@ -34,7 +34,7 @@ def check_step(step: object) -> int:
     try:
         if isinstance(step, (str, bytes)):
             raise TypeError("a text")
-        number: int = int(step)  # type: ignore[call-overload]
+        number: int = int(step)  # type: ignore[call-overload]  # what it cannot take is told of
     except (TypeError, ValueError, OverflowError, RuntimeError):  # NaN, infinity; tensors of several elements
         raise TypeError(f"global_step is {type(step).__name__} {step!r:.60}, expected an integer") from None
     if not STEP_MIN <= number <= STEP_MAX:
@@ -68,7 +68,7 @@ def wall_time_or_now(wall_time: object) -> float:
     if wall_time is None:
         return time.time()
     try:
-        seconds = float(wall_time)  # type: ignore[arg-type]
+        seconds = float(wall_time)  # type: ignore[arg-type]  # what it cannot take is told of
     except (TypeError, ValueError):
         raise TypeError(f"walltime is {type(wall_time).__name__} {wall_time!r:.60}, expected seconds") from None
     if not math.isfinite(seconds):
@@ -174,7 +174,7 @@ def _as_integer(value: object) -> int | None:
     if isinstance(value, bool) or dimensions:
         return None
     try:
-        return operator.index(value)  # type: ignore[arg-type]
+        return operator.index(value)  # type: ignore[arg-type]  # what it cannot take is told of
     except TypeError:
         return None
 

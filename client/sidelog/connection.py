@@ -344,7 +344,7 @@ class Connection:
         if self._sender.has_ended:
             self._wakeup.close()
             self.spool.close()
-        spool = last_words.Kept(self.spool.path, self.spool.exists, self.settings.endpoint)
+        spool = last_words.Kept(self.spool.path, self.spool.exists)
         for text in last_words.warnings(end, spool=spool, why=self._sender.problem):
             log.warning("sidelog: %s", text)
 

@@ -68,7 +68,7 @@ class CudaBackend:
         stream.wait_event(event)  # type: ignore[attr-defined]  # a torch.cuda.Stream
 
     def on(self, stream: object) -> AbstractContextManager[object]:
-        return torch.cuda.stream(stream)  # type: ignore[arg-type]
+        return torch.cuda.stream(stream)  # type: ignore[arg-type]  # torch's stubs
 
 
 @dataclass(slots=True, eq=False)
@@ -281,7 +281,7 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
     with _made_lock:
         stream = _side_streams.get(device)
         if stream is None:
-            stream = _side_streams[device] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            stream = _side_streams[device] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's stubs
         return stream
 
 
@@ -300,7 +300,7 @@ class PendingScalar:
     def __init__(self, tensor: torch.Tensor) -> None:
         self.value: float | None = None
         self.tensor: torch.Tensor | None = tensor.detach().reshape(()).to(torch.float64, copy=True)
-        self.ready = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        self.ready = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # torch's stubs
         self.ready.record(torch.cuda.current_stream(tensor.device))
 
 
@@ -324,7 +324,7 @@ def fetch_scalars(pending: Sequence[PendingScalar]) -> list[float]:
 def _fetch(device: torch.device, scalars: list[torch.Tensor]) -> list[float]:
     # Not `.tolist()` of a device's tensor: torch.cuda.set_sync_debug_mode() holds for this thread too.
     stream = _side_stream(device)
-    copied = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+    copied = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # torch's stubs
     with torch.cuda.stream(stream):
         stacked = torch.stack(scalars)
         host = torch.empty(len(scalars), dtype=torch.float64, device="cpu", pin_memory=True)

@@ -92,7 +92,6 @@ class Delivery:
             self._open(run)
 
     def unwritten_run(self, path: str) -> RunHandle | None:
-        """A run of that path that was closed and is not written yet, or not let go of."""
         return self._admission.find(path)
 
     def _close_runs(self) -> None:
@@ -253,8 +252,7 @@ class Delivery:
         self._enter_live()
 
     def _opened(self, opened: replies.Opened) -> None:
-        if opened.run not in self._admission.handles:
-            # It was closed before this answer came, with nothing logged: CLOSE_RUN came too soon.
+        if opened.run not in self._admission.handles:  # closed with nothing logged: CLOSE_RUN came before it was open
             self._urgent.append(requests.CloseRun(opened.run).frames(self.epoch))
         awaited = self._admission.open(opened.run)
         self._pictures.resolve(opened.run, opened.marks)

@@ -20,12 +20,10 @@ class Kept:
     Attributes:
         path: its file.
         exists: whether something stands in it.
-        endpoint: the daemon that was to write it; empty for the local one.
     """
 
     path: Path
     exists: bool = True
-    endpoint: str = ""
 
     @property
     def command(self) -> str:

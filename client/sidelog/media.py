@@ -248,7 +248,7 @@ def positive(name: str, value: object) -> float:
         ConfigError: something else.
     """
     try:
-        number = float(value)  # type: ignore[arg-type]
+        number = float(value)  # type: ignore[arg-type]  # what it cannot take is told of
     except (TypeError, ValueError):
         number = math.nan
     if not (math.isfinite(number) and number > 0):
@@ -258,7 +258,7 @@ def positive(name: str, value: object) -> float:
 
 def _integer(name: str, value: object, low: int, high: int) -> int:
     try:
-        number = int(value)  # type: ignore[call-overload]
+        number = int(value)  # type: ignore[call-overload]  # what it cannot take is told of
     except (TypeError, ValueError, OverflowError):
         number = low - 1
     if isinstance(value, str) or not low <= number <= high:

@@ -329,7 +329,7 @@ def _recipe(layout: Layout, options: dict[str, object], what: str) -> Recipe:
 
 def _integer(name: str, value: object) -> int:
     try:
-        number = operator.index(value)  # type: ignore[arg-type]
+        number = operator.index(value)  # type: ignore[arg-type]  # what it cannot take is told of
     except TypeError:
         raise ConfigError(f"{name} is {value!r:.80}, expected an integer") from None
     if abs(number) >= 2**63:

@@ -43,7 +43,7 @@ def scalar_call(series: Series, step: int, wall_time: float, value: object) -> S
             return None if is_capturing(array.device) else (series, step, wall_time, PendingScalar(array))
         return (series, step, wall_time, float(array.item()))
     try:
-        return (series, step, wall_time, float(value))  # type: ignore[arg-type]
+        return (series, step, wall_time, float(value))  # type: ignore[arg-type]  # what it cannot take is told of
     except (TypeError, ValueError, OverflowError):
         raise TypeError(
             f"{what} is {type(value).__name__} {value!r:.60}, expected a number or a tensor of one element"
