@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 
@@ -39,7 +40,24 @@ def positive(text: str) -> float:
     return value
 
 
-def show_progress(text: str) -> None:
-    """One line that overwrites itself, where a person looks; nothing in a log file."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+class Progress:
+    """How far a bench is. A person sees one line that overwrites itself; a log file gets a line when a part begins."""
+
+    def __init__(self) -> None:
+        self._part = ""
+
+    def __call__(self, text: str) -> None:
+        """Show how far it is.
+
+        Args:
+            text: ``part: how far within it``; empty when all is done.
+        """
+        part = text.partition(":")[0]
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        elif part and part != self._part:
+            print(f"{time.strftime('%H:%M:%S')} {part}", file=sys.stderr, flush=True)
+        self._part = part
+
+
+show_progress = Progress()

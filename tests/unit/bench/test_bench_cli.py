@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sidelog.bench.arguments import Progress
 from sidelog.bench.cli import main
 
 
@@ -62,3 +63,11 @@ def test_a_missing_package_is_one_line_that_says_what_to_run(
     assert said.count("\n") == 1
     assert 'pip install "sidelog[bench]"' in said
     assert "'sklearn'" in said
+
+
+def test_a_log_file_gets_a_line_for_each_part(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress()
+    for text in ("calls, dead: 0 of 40", "calls, dead: 20 of 40", "calls, frozen: 0 of 40", ""):
+        progress(text)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == ["calls, dead", "calls, frozen"]
