@@ -26,6 +26,17 @@ class Layout(str, Enum):
     LABELS = "labels"
 
 
+class Format(str, Enum):
+    """How a picture is encoded. TensorBoard serves these two."""
+
+    PNG = "png"
+    JPEG = "jpeg"
+
+
+DEFAULT_QUALITY = 90
+"""Of a JPEG, 1 to 100 as libjpeg means it: what is left of a photograph's detail at this one nobody misses."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Every choice that turns a tensor into pixels.
@@ -46,6 +57,9 @@ class Recipe:
         ignore_index: a class drawn in grey, never out of range.
         source: what was cut away before the tensor left the caller, for a reader of the picture
             (``"sample 0 of 16"``); empty when nothing was.
+        format: PNG, which keeps every pixel, or JPEG, which is smaller on photographs. Not for LABELS, whose colors
+            mean something.
+        quality: of a JPEG, 1 to 100.
 
     Raises:
         ValueError: a value that no picture can be made with; says which, got and expected.
@@ -65,6 +79,8 @@ class Recipe:
     num_classes: int | None = None
     ignore_index: int | None = None
     source: str = ""
+    format: Format = Format.PNG
+    quality: int = DEFAULT_QUALITY
 
     def __post_init__(self) -> None:
         _check_dataformats(self.layout, self.dataformats)
@@ -94,6 +110,10 @@ class Recipe:
                     raise ValueError(f"palette[{index}] is {color}, expected (red, green, blue), each 0 to 255")
         if self.num_classes is not None and self.num_classes < 1:
             raise ValueError(f"num_classes is {self.num_classes}, expected at least 1")
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"quality is {self.quality}, expected 1 to 100")
+        if self.format is Format.JPEG and self.layout is Layout.LABELS:
+            raise ValueError("format is 'jpeg' for labels, expected 'png': JPEG would change their colors")
 
     def to_map(self) -> RecipeMap:
         """The choices that differ from the defaults, in types that msgpack and JSON know."""
@@ -101,7 +121,7 @@ class Recipe:
         for field in fields(self)[1:]:
             value = getattr(self, field.name)
             if value != field.default:
-                chosen[field.name] = value
+                chosen[field.name] = value.value if isinstance(value, Enum) else value
         return chosen
 
     @classmethod
@@ -162,6 +182,10 @@ def _text(value: object) -> str:
     return value
 
 
+def _format(value: object) -> Format:
+    return Format(_text(value))
+
+
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"expected true or false, got {type(value).__name__}")
@@ -205,4 +229,6 @@ _READERS = {
     "num_classes": _integer,
     "ignore_index": _integer,
     "source": _text,
+    "format": _format,
+    "quality": _integer,
 }

@@ -9,7 +9,7 @@ import numpy as np
 from sidelog_daemon.kinds import fields
 from sidelog_daemon.kinds.content import Content
 from sidelog_daemon.render.channels import interleave, to_pixels
-from sidelog_daemon.render.encode import encode_png
+from sidelog_daemon.render.png import write_png
 from sidelog_daemon.render.tensors import Array
 from sidelog_daemon.sink.projector import ProjectorEntry
 from sidelog_daemon.tensorboardx import embedding, utils
@@ -119,4 +119,4 @@ def _sprite_sheet(sprites: Array, count: int) -> tuple[bytes, int]:
     grid = utils.make_grid(pixels, ncols=columns)
     sheet = np.zeros((1, 3, size, size), np.uint8)
     sheet[0, :, : grid.shape[1]] = grid
-    return encode_png(interleave(sheet)[0]), nans
+    return write_png(interleave(sheet)[0]), nans

@@ -13,7 +13,8 @@ import numpy as np
 
 from sidelog_daemon.kinds import fields
 from sidelog_daemon.kinds.content import Content
-from sidelog_daemon.render.channels import Pixels, to_pixels
+from sidelog_daemon.render.channels import to_pixels
+from sidelog_daemon.render.png import Pixels
 from sidelog_daemon.render.tensors import Array
 from sidelog_daemon.sink import summaries
 from sidelog_daemon.tensorboardx import summary_pb2, utils

@@ -1,11 +1,10 @@
-"""Seventh step: how the picture was made, in words that stay with it: a text chunk of the PNG."""
+"""Seventh step: how the picture was made, in words that stay with it: a text chunk of the PNG, a comment of the JPEG."""
 
 from __future__ import annotations
 
 import json
-import struct
-import zlib
 
+from sidelog_daemon.render.png import chunk
 from sidelog_shared.recipe import Recipe
 
 KEYWORD = "sidelog"
@@ -17,18 +16,22 @@ def describe(recipe: Recipe, facts: dict[str, object]) -> dict[str, object]:
     return {name: _as_lists(value) for name, value in {**recipe.to_map(), **facts}.items()}
 
 
-def text_chunk(description: dict[str, object]) -> bytes:
-    """``description`` as a PNG ``tEXt`` chunk, to stand between IHDR and the pixels.
-
-    Source: PNG specification, 5.3 (chunk layout) and 11.3.3.2 (tEXt: keyword, NUL, Latin-1 text). The JSON is
-    compact and ASCII.
+def in_words(description: dict[str, object]) -> str:
+    """``description`` as JSON, compact and ASCII.
 
     Raises:
         ValueError: a number that JSON does not have (NaN, infinity).
     """
-    text = json.dumps(description, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    body = b"tEXt" + KEYWORD.encode() + b"\0" + text.encode()
-    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return json.dumps(description, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def text_chunk(description: dict[str, object]) -> bytes:
+    """``description`` as a PNG ``tEXt`` chunk: keyword, NUL, Latin-1 text (PNG specification, 11.3.3.2).
+
+    Raises:
+        ValueError: a number that JSON does not have (NaN, infinity).
+    """
+    return chunk(b"tEXt", KEYWORD.encode() + b"\0" + in_words(description).encode())
 
 
 def _as_lists(value: object) -> object:

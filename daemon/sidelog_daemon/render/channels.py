@@ -1,17 +1,12 @@
-"""Fourth step: planes of numbers become pixels of 8 bits with their channels side by side.
-
-From here to the encoder the order of the channels is OpenCV's: grey; blue, green, red; or those and alpha.
-"""
+"""Fourth step: planes of numbers become pixels of 8 bits with their channels side by side."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from sidelog_daemon.render.png import Pixels
 from sidelog_daemon.render.tensors import Array, Floats, to_float32
-
-Pixels = npt.NDArray[np.uint8]
 
 
 def to_8_bits(values: Floats, out: Floats, *, clamp: bool = True) -> Pixels:
@@ -54,7 +49,7 @@ def to_pixels(values: Array) -> tuple[Pixels, int]:
 
 
 def interleave(planes: Pixels) -> Pixels:
-    """``[n, C, h, w]`` in the order (red, green, blue, alpha) as ``[n, h, w, C]`` in OpenCV's order.
+    """``[n, C, h, w]`` as ``[n, h, w, C]``.
 
     Args:
         planes: C is 1, 3 or 4; any strides.
@@ -67,6 +62,5 @@ def interleave(planes: Pixels) -> Pixels:
         return np.ascontiguousarray(planes).reshape(count, height, width, 1)
     pixels = np.empty((count, height, width, channels), np.uint8)
     by_channel = np.ascontiguousarray(planes.transpose(1, 0, 2, 3)).reshape(channels, count * height, width)
-    red, green, blue, *alpha = by_channel
-    cv2.merge([blue, green, red, *alpha], dst=pixels.reshape(count * height, width, channels))
+    cv2.merge(list(by_channel), dst=pixels.reshape(count * height, width, channels))
     return pixels

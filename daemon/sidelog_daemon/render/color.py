@@ -1,7 +1,4 @@
-"""Fifth step: colors that are not in the numbers: of classes, of what is no number, of what is no class.
-
-Colors are written (red, green, blue) here and laid into pixels in OpenCV's order, (blue, green, red).
-"""
+"""Fifth step: colors that are not in the numbers: of classes, of what is no number, of what is no class."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sidelog_daemon.render.channels import Pixels
+from sidelog_daemon.render.png import MAX_COLORS, Pixels
 from sidelog_daemon.render.tensors import Array
 from sidelog_shared.recipe import Recipe
 
@@ -22,8 +19,10 @@ WARNING: Color = (255, 0, 255)
 """Magenta: a NaN, an infinity, or a label that is no class. Not among Pascal VOC's colors."""
 IGNORED: Color = (224, 224, 224)
 """Light grey, of ``ignore_index``. Not among Pascal VOC's colors, whose greys are 64, 128 and 192."""
-GAP = 255
+GAP: Color = (255, 255, 255)
 """White, between and around the tiles of a label map (class 0 of Pascal VOC is black)."""
+
+Indices = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
 @functools.cache
@@ -50,7 +49,7 @@ class LabelColors:
     """The colors of a label map.
 
     Attributes:
-        table: ``[classes + 2, 3]`` in OpenCV's order: the classes, then the warning, then the ignored class.
+        table: uint8 ``[classes + 3, 3]``: the classes, then the warning, the ignored class, the gap.
         classes: labels from 0 below this have a color.
         ignore_index: the label drawn in grey, or None.
     """
@@ -64,40 +63,68 @@ class LabelColors:
         """Those that ``recipe`` asks for: its palette or Pascal VOC's, as far as ``num_classes`` allows."""
         palette = pascal_voc_palette() if recipe.palette is None else recipe.palette
         classes = min(len(palette), recipe.num_classes or len(palette))
-        table = np.array([*palette[:classes], WARNING, IGNORED], np.uint8)[:, ::-1]
-        return cls(np.ascontiguousarray(table), classes, recipe.ignore_index)
+        return cls(np.array([*palette[:classes], WARNING, IGNORED, GAP], np.uint8), classes, recipe.ignore_index)
+
+    @property
+    def gap(self) -> int:
+        """The index of the gap."""
+        return self.classes + 2
+
+    @property
+    def dtype(self) -> type[np.uint8] | type[np.uint16]:
+        """What holds every index."""
+        return np.uint8 if len(self.table) <= MAX_COLORS else np.uint16
 
 
-def color_labels(labels: Array, colors: LabelColors) -> tuple[Pixels, int]:
-    """Paint each label in its color; what is no class in the warning color.
+def index_labels(labels: Array, colors: LabelColors) -> tuple[Indices, int]:
+    """Which of the colors each label has; what is no class has the warning's.
 
     Args:
         labels: ``[n, h, w]``, integers of any width, or bools.
         colors: see :class:`LabelColors`.
 
     Returns:
-        ``[n, h, w, 3]`` in OpenCV's order, and how many labels are no class (ignored ones not counted).
+        ``[n, h, w]`` of ``colors.dtype``, and how many labels are no class (ignored ones not counted).
     """
     integers: npt.NDArray[np.integer] = labels.view(np.uint8) if labels.dtype == np.bool_ else labels  # type: ignore[assignment]
-    outside = integers >= colors.classes
-    if integers.dtype.kind == "i":
-        outside |= integers < 0
-    index = integers.astype(np.intp)  # a uint64 may wrap here: it is outside, and overwritten
+    if integers.dtype == np.int8:
+        integers = integers.astype(np.int16)
+    # Read without its sign, a negative label is above all classes: one comparison finds both.
+    unsigned: npt.NDArray[np.unsignedinteger] = integers.view(f"u{integers.dtype.itemsize}")
+    if colors.classes <= np.iinfo(unsigned.dtype).max:
+        unsigned = np.minimum(unsigned, unsigned.dtype.type(colors.classes))
+    index: Indices = unsigned.astype(colors.dtype)
     bounds = np.iinfo(integers.dtype)
     if colors.ignore_index is not None and bounds.min <= colors.ignore_index <= bounds.max:
-        ignored = integers == colors.ignore_index
-        outside &= ~ignored
-        np.copyto(index, colors.classes + 1, where=ignored)
-    out_of_range = int(np.count_nonzero(outside))
-    if out_of_range:
-        np.copyto(index, colors.classes, where=outside)
-    return colors.table.take(index, axis=0), out_of_range
+        np.copyto(index, colors.classes + 1, where=integers == colors.ignore_index)
+    return index, int(np.count_nonzero(index == colors.classes))
+
+
+def as_palette(index: Indices, table: Pixels) -> tuple[Pixels, Pixels | None]:
+    """Pixels that name at most as many colors as a PNG's palette has, and that palette.
+
+    Args:
+        index: ``[height, width, 1]``, which of the colors of ``table``.
+        table: uint8 ``[n, 3]``.
+
+    Returns:
+        The indices as uint8 and a palette of at most 256 colors; or the colors themselves, ``[height, width, 3]``, and
+        None, where the picture has more.
+    """
+    if index.dtype == np.uint8:
+        return index.view(np.uint8), table
+    used = np.flatnonzero(np.bincount(index.reshape(-1), minlength=len(table)))
+    if used.size > MAX_COLORS:
+        return table.take(index[..., 0], axis=0), None
+    places = np.zeros(len(table), np.uint8)
+    places[used] = np.arange(used.size)
+    return places.take(index), table[used]
 
 
 def widen_grey(pixels: Pixels) -> Pixels:
     """``[n, h, w, 1]`` as ``[n, h, w, 3]``, equal in every channel, so that it can hold a color."""
     count, height, width, _ = pixels.shape
-    flat = cv2.cvtColor(pixels.reshape(count * height, width), cv2.COLOR_GRAY2BGR)
+    flat = cv2.cvtColor(pixels.reshape(count * height, width), cv2.COLOR_GRAY2RGB)
     return np.asarray(flat, np.uint8).reshape(count, height, width, 3)
 
 
@@ -111,5 +138,5 @@ def paint_warning(pixels: Pixels, where: npt.NDArray[np.bool_]) -> int:
     Returns:
         How many were painted.
     """
-    pixels[where] = (*WARNING[::-1], 255)[: pixels.shape[-1]]
+    pixels[where] = (*WARNING, 255)[: pixels.shape[-1]]
     return int(np.count_nonzero(where))

@@ -1,39 +1,25 @@
-"""Last step: pixels to PNG, by OpenCV with no parameters.
-
-Its defaults are run-length matching (``Z_RLE``, level 1) and one fixed filter (SUB), and scripts/bench_encode.py
-found none faster at this size: docs/decisions/0001-png-encoder.md. Naming one of them would turn another off: told
-a strategy or a level, OpenCV tries all five filters on each line.
-"""
+"""Last step: pixels to the bytes that TensorBoard serves: PNG, or JPEG by choice (it serves no others)."""
 
 from __future__ import annotations
 
-import cv2
-
-from sidelog_daemon.render.channels import Pixels
-from sidelog_shared.errors import SnapshotError
-
-cv2.setNumThreads(1)  # the sidecar never competes with the data loaders for cores
-
-_HEADER_BYTES = 8 + 25
-"""The signature and the IHDR chunk (PNG specification, 5.2 and 11.2.1): other chunks may follow from here."""
+from sidelog_daemon.render.annotate import in_words, text_chunk
+from sidelog_daemon.render.jpeg import write_jpeg
+from sidelog_daemon.render.png import Pixels, write_png
+from sidelog_shared.recipe import Format, Recipe
 
 
-def encode_png(pixels: Pixels, chunks: bytes = b"") -> bytes:
-    """A PNG of ``pixels``, with ``chunks`` behind its header.
+def encode(pixels: Pixels, palette: Pixels | None, recipe: Recipe, description: dict[str, object]) -> bytes:
+    """A finished picture that carries its description.
 
     Args:
-        pixels: uint8 ``[height, width, C]``, C-contiguous: 1 grey; 3 blue, green, red; 4 those and alpha.
-        chunks: complete PNG chunks, such as :func:`~sidelog_daemon.render.annotate.text_chunk`'s.
+        pixels: see :func:`~sidelog_daemon.render.png.write_png`.
+        palette: likewise.
+        recipe: says which format.
+        description: goes into a text chunk of a PNG, or the comment of a JPEG.
 
     Raises:
-        SnapshotError: OpenCV or libpng cannot encode it.
+        SnapshotError: the format cannot hold such pixels.
     """
-    try:
-        done, encoded = cv2.imencode(".png", pixels)
-    except cv2.error:
-        done = False
-    if not done:
-        raise SnapshotError(f"pixels are {pixels.dtype} {list(pixels.shape)}, expected uint8 [height, width, 1 or 3 or "
-                            f"4], at most 1,000,000 on a side (libpng's limit)")  # fmt: skip
-    stream = encoded.data
-    return b"".join((stream[:_HEADER_BYTES], chunks, stream[_HEADER_BYTES:]))
+    if recipe.format is Format.JPEG:
+        return write_jpeg(pixels, quality=recipe.quality, comment=in_words(description).encode())
+    return write_png(pixels, palette=palette, chunks=text_chunk(description))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sidelog_daemon.render.tensors import Array
+from sidelog_daemon.render.tile import Grid
 from sidelog_shared.errors import SnapshotError
 from sidelog_shared.recipe import Layout, Recipe
 
@@ -26,6 +27,11 @@ class Tiles:
     values: Array
     columns: int
     padding: int
+
+    def grid(self) -> Grid:
+        """All of them, laid out."""
+        count, _, height, width = self.values.shape
+        return Grid(count, self.columns, height, width, self.padding)
 
 
 def arrange(tensor: Array, recipe: Recipe) -> Tiles:

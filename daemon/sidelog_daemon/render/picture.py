@@ -1,6 +1,6 @@
-"""All steps of a picture in order: a pure function from a tensor and a recipe to a PNG.
+"""All steps of a picture in order: a pure function from a tensor and a recipe to a finished picture.
 
-Safe in any number of threads at once. The steps release the interpreter lock (numpy, OpenCV, zlib).
+Safe in any number of threads at once. The steps release the interpreter lock (numpy, OpenCV, ISA-L).
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sidelog_daemon.render import annotate, channels, color, denormalize, encode, layout, normalize
+from sidelog_daemon.render import annotate, channels, color, denormalize, encode, jpeg, layout, normalize, png, thin
+from sidelog_daemon.render.png import Pixels
 from sidelog_daemon.render.tensors import Array, Floats, to_float32
 from sidelog_daemon.render.tile import Block, Grid
-from sidelog_shared.recipe import Layout, Recipe
+from sidelog_shared.recipe import Format, Layout, Recipe
+
+MAX_PIXELS = 64_000_000
+"""Of one picture: a browser shows no more, and eight such cost the daemon half a gigabyte."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,10 +25,10 @@ class Picture:
     """A finished picture.
 
     Attributes:
-        encoded: the PNG, with ``description`` as JSON in its text chunk ``sidelog``.
+        encoded: the PNG, with ``description`` as JSON in its text chunk ``sidelog``; or the JPEG, with that in its comment.
         width: in pixels.
         height: in pixels.
-        channels: 1 (grey), 3 (RGB) or 4 (RGBA).
+        channels: 1 (grey), 3 (RGB, or a palette of it) or 4 (RGBA).
         low: the value that became black: the range's lower end, or None where nothing was normalized or nothing
             finite was there to normalize. With ``scale_each`` the lowest of all tiles.
         high: the value that became white, likewise.
@@ -52,7 +56,7 @@ class _Facts:
     out_of_range: int = 0
 
 
-def render_picture(tensor: Array, recipe: Recipe) -> Picture:
+def render_picture(tensor: Array, recipe: Recipe, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Draw ``tensor`` as ``recipe`` says.
 
     uint8 without ``normalize`` and ``mean`` are pixels, 0..255, as tensorboardX takes them (``pad_value`` too);
@@ -61,26 +65,35 @@ def render_picture(tensor: Array, recipe: Recipe) -> Picture:
     Args:
         tensor: see :func:`sidelog_daemon.render.layout.arrange` for shapes and dtypes; never written to.
         recipe: see :class:`~sidelog_shared.recipe.Recipe`.
+        max_pixels: what would be larger is thinned (:mod:`sidelog_daemon.render.thin`), and its description says so.
 
     Raises:
         SnapshotError: (a ValueError) a tensor that cannot be drawn so; says what, got and expected.
     """
     tiles = layout.arrange(tensor, recipe)
-    count, _, height, width = tiles.values.shape
-    grid = Grid(count, tiles.columns, height, width, tiles.padding)
-    facts = _Facts()
+    max_side = jpeg.MAX_SIDE if recipe.format is Format.JPEG else png.MAX_SIDE
+    thinned = thin.thin(tiles, max_pixels=max_pixels, max_side=max_side)
+    values, grid = thinned.tiles.values, thinned.grid
+    facts, palette = _Facts(), None
     with np.errstate(all="ignore"):  # overflow has its rules below; numpy's warnings would end up in a log
         if recipe.layout is Layout.LABELS:
-            pixels = _draw_labels(tiles.values, grid, recipe, facts)
-        elif tiles.values.dtype == np.uint8 and not recipe.normalize and recipe.mean is None:
-            pixels = _draw_pixels(tiles.values, grid, recipe)
+            pixels, palette = _draw_labels(values, grid, recipe, facts)
+        elif values.dtype == np.uint8 and not recipe.normalize and recipe.mean is None:
+            pixels = _draw_pixels(values, grid, recipe)
         else:
-            pixels = _draw_numbers(tiles.values, grid, recipe, facts)
+            pixels = _draw_numbers(values, grid, recipe, facts, whole=tiles)
     high_px, wide_px, depth = pixels.shape
+    depth = depth if palette is None else palette.shape[1]
+    shown: dict[str, object] = {}
+    if thinned.stride > 1:
+        shown["stride"] = thinned.stride
+    if grid.count < len(tiles.values):
+        shown["tiles_left_out"] = len(tiles.values) - grid.count
     description = annotate.describe(
         recipe,
         {
             "shape": list(tensor.shape),
+            **shown,
             "width": wide_px,
             "height": high_px,
             "channels": depth,
@@ -90,22 +103,22 @@ def render_picture(tensor: Array, recipe: Recipe) -> Picture:
             "out_of_range": facts.out_of_range,
         },
     )
-    encoded = encode.encode_png(pixels, annotate.text_chunk(description))
+    encoded = encode.encode(pixels, palette, recipe, description)
     return Picture(encoded, wide_px, high_px, depth, facts.low, facts.high, facts.nonfinite, facts.out_of_range,
                    description)  # fmt: skip
 
 
-def _draw_labels(labels: Array, grid: Grid, recipe: Recipe, facts: _Facts) -> channels.Pixels:
+def _draw_labels(labels: Array, grid: Grid, recipe: Recipe, facts: _Facts) -> tuple[Pixels, Pixels | None]:
     colors = color.LabelColors.of(recipe)
-    canvas = grid.canvas(3, color.GAP)
+    canvas = grid.canvas(1, colors.gap, colors.dtype)
     for block in grid.blocks(channels=1):
-        pixels, out_of_range = color.color_labels(labels[block.tiles, 0, block.lines], colors)
+        index, out_of_range = color.index_labels(labels[block.tiles, 0, block.lines], colors)
         facts.out_of_range += out_of_range
-        grid.place(canvas, block, pixels)
-    return canvas
+        grid.place(canvas, block, index[..., None])
+    return color.as_palette(canvas, colors.table)
 
 
-def _draw_pixels(values: Array, grid: Grid, recipe: Recipe) -> channels.Pixels:
+def _draw_pixels(values: Array, grid: Grid, recipe: Recipe) -> Pixels:
     background = 0.0 if recipe.layout is Layout.MOSAIC else recipe.pad_value
     canvas = grid.canvas(values.shape[1], int(min(max(background + 0.5, 0), 255)))
     for block in grid.blocks(values.shape[1]):
@@ -114,9 +127,11 @@ def _draw_pixels(values: Array, grid: Grid, recipe: Recipe) -> channels.Pixels:
     return canvas
 
 
-def _draw_numbers(values: Array, grid: Grid, recipe: Recipe, facts: _Facts) -> channels.Pixels:
-    numbers = _Numbers(values, grid, recipe)
-    ranges, finite = _find_ranges(numbers, recipe, facts)
+def _draw_numbers(values: Array, grid: Grid, recipe: Recipe, facts: _Facts, *, whole: layout.Tiles) -> Pixels:
+    numbers = everything = _Numbers(values, grid, recipe)
+    if values.shape != whole.values.shape:  # the range is that of all numbers, drawn or not
+        everything = _Numbers(whole.values, whole.grid(), recipe)
+    ranges, finite = _find_ranges(everything, recipe, facts)
     depth = values.shape[1]
     grey_becomes_rgb = depth == 1 and not finite
     background = np.full((1, 1, 1, 1), 0.0 if recipe.layout is Layout.MOSAIC else recipe.pad_value, np.float32)

@@ -22,6 +22,8 @@ def shown(picture: Picture) -> np.ndarray:
     """The picture as Pillow reads it: [height, width, channels] in the order red, green, blue, alpha."""
     image = Image.open(io.BytesIO(picture.encoded))
     pixels = np.asarray(image)
+    if image.mode == "P":
+        pixels = np.asarray(image.convert("RGB"))
     return pixels[..., None] if image.mode == "L" else pixels
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from sidelog_daemon.render import render_picture, tile
 from sidelog_daemon.render.annotate import describe, text_chunk
 from sidelog_daemon.render.channels import interleave
-from sidelog_daemon.render.encode import encode_png
+from sidelog_daemon.render.png import write_png
 from sidelog_daemon.render.tile import Grid
 from sidelog_shared.errors import SnapshotError
 from sidelog_shared.recipe import Layout, Recipe
@@ -76,7 +76,7 @@ def test_the_description_is_also_a_recipe() -> None:
 def test_the_text_chunk_is_one_that_strict_readers_take() -> None:
     """Pillow's ``verify`` checks the CRC of each chunk."""
     chunk = text_chunk(describe(Recipe(Layout.GRID), {"low": None}))
-    encoded = encode_png(np.zeros((2, 2, 1), np.uint8), chunk)
+    encoded = write_png(np.zeros((2, 2, 1), np.uint8), chunks=chunk)
     Image.open(io.BytesIO(encoded)).verify()
     assert encoded.index(b"IHDR") < encoded.index(b"tEXtsidelog\0") < encoded.index(b"IDAT")
 
@@ -90,7 +90,7 @@ def test_a_number_that_json_lacks_is_refused() -> None:
 def test_pillow_sees_the_planes_that_went_in(channels: int, mode: str) -> None:
     planes = np.random.default_rng(0).integers(0, 256, (2, channels, 5, 6), np.uint8)
     pixels = interleave(planes)
-    image = Image.open(io.BytesIO(encode_png(pixels.reshape(10, 6, channels))))
+    image = Image.open(io.BytesIO(write_png(pixels.reshape(10, 6, channels))))
     assert image.mode == mode
     expected = planes.transpose(0, 2, 3, 1).reshape(10, 6, channels)
     np.testing.assert_array_equal(np.asarray(image).reshape(expected.shape), expected)
@@ -99,7 +99,7 @@ def test_pillow_sees_the_planes_that_went_in(channels: int, mode: str) -> None:
 @pytest.mark.parametrize("shape", [(4, 4, 2), (1, 1_000_001, 1)])
 def test_what_cannot_be_encoded_says_so(shape: tuple[int, ...]) -> None:
     with pytest.raises(SnapshotError) as caught:
-        encode_png(np.zeros(shape, np.uint8))
+        write_png(np.zeros(shape, np.uint8))
     assert str(caught.value) == (
         f"pixels are uint8 {list(shape)}, expected uint8 [height, width, 1 or 3 or 4], at most 1,000,000 on a side "
         "(libpng's limit)"
@@ -108,7 +108,7 @@ def test_what_cannot_be_encoded_says_so(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("rectified", [False, True])
 def test_size_stays_near_that_of_pillow(rectified: bool) -> None:
-    """The decision 0001 rests on OpenCV's defaults: another version of it may have others."""
+    """Decision 0010 rests on what ISA-L does at its first level: another version of it may do otherwise."""
     fields = np.random.default_rng(0).standard_normal((64, 56, 56), np.float32)
     fields = np.stack([cv2.GaussianBlur(field, (0, 0), 2) for field in fields])[:, None]
     recipe = Recipe(Layout.GRID, normalize=True)

@@ -1,0 +1,78 @@
+"""A thin PNG writer: a header, chunks, and lines that are filtered by numpy and deflated by ISA-L.
+
+Source of the format: Portable Network Graphics, third edition (W3C, 2025): 5 (datastream), 9 (filters), 11 (chunks).
+Why ISA-L, and which filter: docs/decisions/0010-deflate-by-isal.md.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+import numpy.typing as npt
+from isal import isal_zlib
+
+from sidelog_shared.errors import SnapshotError
+
+Pixels = npt.NDArray[np.uint8]
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+COLOR_TYPES = {1: 0, 3: 2, 4: 6}
+"""Of grey, RGB and RGBA, by channels (11.2.1)."""
+PALETTE = 3
+MAX_COLORS = 256
+MAX_SIDE = 1_000_000
+"""What libpng, and so every browser, reads (PNG_USER_WIDTH_MAX, PNG_USER_HEIGHT_MAX)."""
+LEVEL = 1
+_UP = 2
+"""The filter of each line: the difference to the line above (9.2)."""
+_SLICE_BYTES = 256 * 1024
+"""Lines that are filtered and deflated at a time, while they are in the second-level cache."""
+
+
+def write_png(pixels: Pixels, *, palette: Pixels | None = None, chunks: bytes = b"") -> bytes:
+    """A PNG of ``pixels``.
+
+    Args:
+        pixels: uint8 ``[height, width, C]``, C-contiguous: 1 grey, or an index into the palette; 3 red, green, blue; 4
+            those and alpha.
+        palette: uint8 ``[n, 3]`` of red, green, blue; n is at most 256, and above every index.
+        chunks: complete chunks that stand before the palette, such as ``annotate.text_chunk``'s.
+
+    Raises:
+        SnapshotError: pixels that are no picture; says what, got and expected.
+    """
+    height, width, channels = pixels.shape
+    if channels not in COLOR_TYPES or not 1 <= min(height, width) <= max(height, width) <= MAX_SIDE:
+        raise SnapshotError(f"pixels are {pixels.dtype} {list(pixels.shape)}, expected uint8 [height, width, 1 or 3 or "
+                            f"4], at most {MAX_SIDE:,} on a side (libpng's limit)")  # fmt: skip
+    color_type = COLOR_TYPES[channels] if palette is None else PALETTE
+    parts = [SIGNATURE, chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0)), chunks]
+    if palette is not None:
+        parts.append(chunk(b"PLTE", palette.tobytes()))
+    parts.append(chunk(b"IDAT", _deflated(pixels.reshape(height, width * channels))))
+    parts.append(chunk(b"IEND", b""))
+    return b"".join(parts)
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """A chunk: length, kind, body, CRC (5.3)."""
+    return b"".join((struct.pack(">I", len(body)), kind, body, struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))))
+
+
+def _deflated(lines: Pixels) -> bytes:
+    height, width = lines.shape
+    step = max(1, _SLICE_BYTES // (width + 1))
+    filtered = np.empty((min(step, height), width + 1), np.uint8)
+    filtered[:, 0] = _UP
+    deflate = isal_zlib.compressobj(LEVEL)
+    parts = []
+    for top in range(0, height, step):
+        part = lines[top : top + step]
+        out = filtered[: len(part)]
+        np.subtract(part[0], lines[top - 1] if top else 0, out=out[0, 1:])
+        np.subtract(part[1:], part[:-1], out=out[1:, 1:])
+        parts.append(deflate.compress(out))
+    parts.append(deflate.flush())
+    return b"".join(parts)
