@@ -1,4 +1,8 @@
-"""Histograms: counting raw values into TensorBoard's message, by tensorboardX's own function."""
+"""Histograms: counting raw values into TensorBoard's message, with tensorboardX's buckets and counts.
+
+tensorboardX's own bins (``bins="tensorflow"``), which nearly everybody takes, are counted by :mod:`.tally`; all others by
+tensorboardX's own function.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from sidelog_daemon.render import tally
 from sidelog_daemon.render.tensors import Array
-from sidelog_daemon.tensorboardx import summary
+from sidelog_daemon.tensorboardx import summary, summary_pb2
 from sidelog_shared.errors import SnapshotError
 
 if TYPE_CHECKING:
@@ -20,6 +25,8 @@ Doubles = npt.NDArray[np.float64]
 
 MAX_BINS = 1 << 16
 """More than TensorBoard can show (it merges them to 30); numpy's rule ``fd`` knows no bound of its own."""
+_SUMMED_AT_ONCE = 1 << 16
+"""Values that become float64 at once, within the second-level cache."""
 BIN_RULES = ("auto", "fd", "doane", "scott", "stone", "rice", "sturges", "sqrt")
 """``numpy.histogram_bin_edges``'s."""
 
@@ -57,14 +64,14 @@ def count_histogram(values: Array, bins: str | int | Array, max_bins: int | None
         raise SnapshotError(f"histogram values have shape {list(values.shape)}, expected at least one value")
     if max_bins is not None and max_bins < 1:
         raise SnapshotError(f"max_bins is {max_bins}, expected at least 1")
+    if isinstance(bins, str) and bins == "tensorflow":
+        return _count_default(_as_floats(values), max_bins)
     numbers = values.astype(np.float64).reshape(-1)
     finite = np.isfinite(numbers)
     nonfinite = numbers.size - int(np.count_nonzero(finite))
     if nonfinite:
         numbers = numbers[finite]
-    if not numbers.size:
-        raise SnapshotError(f"histogram values are all NaN or infinite ({nonfinite:,} of them), "
-                            f"expected at least one finite value")  # fmt: skip
+    _check_any(numbers.size, nonfinite)
     with np.errstate(all="ignore"):  # a sum of squares may be infinite; TensorBoard shows the bins alone
         chosen = _check_bins(bins, numbers)
         try:
@@ -75,10 +82,70 @@ def count_histogram(values: Array, bins: str | int | Array, max_bins: int | None
     return Histogram(message, nonfinite)
 
 
+def _count_default(values: tally.Values, max_bins: int | None) -> Histogram:
+    limits = default_bins()
+    counts, nonfinite = tally.count(values, _default_table(values.dtype.type))
+    if nonfinite:
+        values = values[np.isfinite(values)]
+    _check_any(values.size, nonfinite)
+    low, high = float(values.min()), float(values.max())
+    total, squares = _sums(values)
+    counts = counts[1:-1]
+    if not counts.any():
+        raise _outside(limits, low, high)
+    if max_bins is not None and len(counts) > max_bins:
+        counts, limits = _merged(counts, limits, len(counts) // max_bins)
+    held = np.flatnonzero(counts)
+    first, last = int(held[0]), int(held[-1])
+    # TensorBoard knows the right limit of each bin alone: an empty one in front says where the first begins.
+    bucket = [0, *counts[first : last + 1].tolist()]
+    message = summary_pb2.HistogramProto(
+        min=low, max=high, num=values.size, sum=total, sum_squares=squares,
+        bucket_limit=limits[first : last + 2].tolist(), bucket=bucket,
+    )  # fmt: skip
+    return Histogram(message, nonfinite)
+
+
+def _as_floats(values: Array) -> tally.Values:
+    """``values`` as ``[n]`` of float32, where that holds them exactly, or of float64, as tensorboardX counts them."""
+    exact = values.dtype in (np.float32, np.float16)
+    floats: tally.Values = np.ascontiguousarray(values, np.float32 if exact else np.float64).reshape(-1)
+    return floats
+
+
+@functools.cache
+def _default_table(dtype: type[np.floating]) -> tally.CodeTable:
+    return tally.CodeTable.of(default_bins(), dtype)
+
+
+def _sums(values: tally.Values) -> tuple[float, float]:
+    """The sum and the sum of squares, in float64."""
+    scratch = np.empty(min(len(values), _SUMMED_AT_ONCE))
+    total = squares = 0.0
+    with np.errstate(over="ignore"):
+        for start in range(0, len(values), _SUMMED_AT_ONCE):
+            part = values[start : start + _SUMMED_AT_ONCE]
+            numbers = scratch[: len(part)]
+            np.copyto(numbers, part)
+            total += float(numbers.sum())
+            squares += float(numbers.dot(numbers))
+    return total, squares
+
+
+def _merged(counts: tally.Counts, limits: Doubles, group: int) -> tuple[tally.Counts, Doubles]:
+    """Each ``group`` neighbors as one bin, the last of them as many as are left."""
+    starts = np.arange(0, len(counts), group)
+    return np.add.reduceat(counts, starts), np.append(limits[:-1][starts], limits[-1])
+
+
+def _check_any(size: int, nonfinite: int) -> None:
+    if not size:
+        raise SnapshotError(f"histogram values are all NaN or infinite ({nonfinite:,} of them), "
+                            f"expected at least one finite value")  # fmt: skip
+
+
 def _check_bins(bins: str | int | Array, numbers: Doubles) -> str | int | Doubles:
     if isinstance(bins, str):
-        if bins == "tensorflow":
-            return _limits_that_hold(default_bins(), numbers)
         if bins not in BIN_RULES:
             raise SnapshotError(f"bins is {bins!r}, expected 'tensorflow' or one of {', '.join(BIN_RULES)}")
         _check_span(bins, numbers)
@@ -98,9 +165,13 @@ def _check_bins(bins: str | int | Array, numbers: Doubles) -> str | int | Double
 
 def _limits_that_hold(limits: Doubles, numbers: Doubles) -> Doubles:
     if not bool(((numbers >= limits[0]) & (numbers <= limits[-1])).any()):
-        raise SnapshotError(f"no histogram value lies in the bins: values from {numbers.min()} to {numbers.max()}, "
-                            f"bins from {limits[0]} to {limits[-1]}")  # fmt: skip
+        raise _outside(limits, float(numbers.min()), float(numbers.max()))
     return limits
+
+
+def _outside(limits: Doubles, low: float, high: float) -> SnapshotError:
+    return SnapshotError(f"no histogram value lies in the bins: values from {low} to {high}, bins from {limits[0]} to "
+                         f"{limits[-1]}")  # fmt: skip
 
 
 def _check_span(bins: str | int, numbers: Doubles) -> None:
