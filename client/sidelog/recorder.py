@@ -59,7 +59,7 @@ class Recorder:
         self._subruns: dict[str, RunHandle] = {}
         self._trials: list[RunHandle] = []
         self._purge_step: int | None = None
-        self._opening = threading.Lock()
+        self._opening = threading.RLock()
         # One object per series: the sender numbers series by identity.
         self._series: dict[str, Series] = {}
         self._described: dict[tuple[str, str, str, ScalarForm], Series] = {}
@@ -324,7 +324,11 @@ class Recorder:
         with self._opening:  # each is opened once, for it is closed once
             run = self._subruns.get(name)
             if run is None:
-                run = self._subruns[name] = self.connection.open_run(self._path_of(name))
+                run = self.connection.open_run(self._path_of(name))
+                if name in self._subruns:  # a call that interrupted this one was faster
+                    self.connection.close_run(run)
+                    return run
+                self._subruns[name] = run
                 if self._purge_step is not None:
                     self._put_purge(run)
             return run

@@ -23,7 +23,7 @@ from sidelog.recorder import Recorder
 from sidelog.scalar_history import ScalarHistory
 from sidelog.settings import Settings
 from sidelog.statistics import Statistics
-from sidelog_shared.errors import ConfigError, SidelogError
+from sidelog_shared.errors import ConfigError, SidelogError, TransportError
 from sidelog_shared.names import check_run_name
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ GOODBYE_S = 1.0
 """So long a closing connection may take at least, to say goodbye and to let go of its folders."""
 
 _handles: weakref.WeakSet[WriterHandle] = weakref.WeakSet()
-_opening = threading.Lock()
+_opening = threading.RLock()
 
 
 class WriterHandle:
@@ -152,6 +152,11 @@ class WriterHandle:
         Raises:
             TransportError, WriterError: as :meth:`flush`; the run is let go of all the same.
         """
+        if self._recorder is not None and self._recorder.connection.runs_here:
+            raise TransportError(
+                "close() is called by sidelog's own thread, in a handler of logging that has heard it, and would wait "
+                "for itself: close the writer elsewhere"
+            )
         recorder, self._recorder = self._recorder, None
         if recorder is None:
             return
@@ -206,7 +211,11 @@ class WriterHandle:
             return None
         with _opening:
             if self._recorder is None:
-                recorder = Recorder(*connect(self._settings, self._folder), self._folder, self._policies)
+                connection, run = connect(self._settings, self._folder)
+                if self._recorder is not None:  # a call that interrupted this one was faster
+                    connection.close_run(run)
+                    return self._recorder
+                recorder = Recorder(connection, run, self._folder, self._policies)
                 if not self._purged:  # once: not again after a close, nor in a forked child
                     self._purged = True
                     recorder.purge(self.purge_step)
@@ -224,7 +233,7 @@ class WriterHandle:
 def _after_fork_in_child() -> None:
     """The child opens a connection of its own when it first logs."""
     global _opening  # noqa: PLW0603  # the parent's may be held by a thread that does not exist here
-    _opening = threading.Lock()
+    _opening = threading.RLock()
     for handle in list(_handles):
         handle._recorder = None
 
