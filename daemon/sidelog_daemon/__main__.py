@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--print-config", action="store_true", help="say what was chosen, and exit")
     parser.add_argument("--detach", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--ready-fd", type=int, default=None, help=argparse.SUPPRESS)
+    parser.add_argument("--runtime-folder", type=Path, default=None, help=argparse.SUPPRESS)
     return parser
 
 
@@ -104,7 +105,7 @@ def _run(options: argparse.Namespace) -> int:
         else:
             print(f"sidelog daemon {ready.version} is ready: {ready.endpoint}  logdir {ready.logdir}", flush=True)
 
-    return Daemon(config, make_logdir=options.ready_fd is None).run(announce)
+    return Daemon(config, make_logdir=options.ready_fd is None, runtime_folder=options.runtime_folder).run(announce)
 
 
 def _step_back() -> None:

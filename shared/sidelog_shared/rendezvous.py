@@ -100,7 +100,7 @@ def runtime_folder() -> Path:
         return Path(given).absolute() / "sidelog"
     user_folder = os.environ.get("XDG_RUNTIME_DIR", "")
     if user_folder and os.access(user_folder, os.W_OK | os.X_OK):
-        return Path(user_folder) / "sidelog"
+        return Path(user_folder).absolute() / "sidelog"
     return Path(tempfile.gettempdir()) / f"sidelog-{os.getuid()}"
 
 

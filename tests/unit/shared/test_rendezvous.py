@@ -97,6 +97,15 @@ def test_the_folder_is_chosen_by_the_environment(monkeypatch: pytest.MonkeyPatch
     assert runtime_folder() == Path(tempfile.gettempdir()) / f"sidelog-{os.getuid()}"
 
 
+@pytest.mark.parametrize("variable", ["SIDELOG_RUNTIME_DIR", "XDG_RUNTIME_DIR"])
+def test_a_relative_folder_is_the_same_wherever_the_process_goes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, ".")
+    assert runtime_folder() == tmp_path / "sidelog"
+
+
 def test_wakeups_do_not_add_up_and_never_block() -> None:
     wakeup = Wakeup()
     for _ in range(100_000):  # more than a pipe holds
