@@ -182,7 +182,8 @@ class Connection:
             handle = self._runs.get(path) or self._delivery.unwritten_run(path)
             if handle is None:
                 self._last_run += 1
-                self._paths[path] = None
+                if len(self._paths) < last_words.MAX_PATHS:
+                    self._paths[path] = None
                 handle = RunHandle(self._last_run, path)
                 self._delivery.add_run(handle)
                 self._wakeup.wake()
@@ -204,6 +205,10 @@ class Connection:
     @property
     def unused(self) -> bool:
         return not self._runs
+
+    def knows(self, run: RunHandle) -> bool:
+        """Whether a run is open, or not all of its records have settled."""
+        return self._delivery.unwritten_run(run.path) is run
 
     # What callers wait for
 
@@ -340,7 +345,8 @@ class Connection:
         is_first, self._ended = not self._ended, True
         end = self.statistics()
         if is_first:
-            log.info("sidelog: %s", last_words.summary(end, list(self._paths), time.monotonic() - self._begun_at))
+            took_s = time.monotonic() - self._begun_at
+            log.info("sidelog: %s", last_words.summary(end, list(self._paths), self._last_run, took_s))
         if self._sender.has_ended:
             self._wakeup.close()
             self.spool.close()

@@ -11,6 +11,8 @@ from sidelog.statistics import NOT_KNOWN, Statistics
 
 MAX_TAGS_TOLD = 8
 MAX_RUNS_TOLD = 3
+MAX_PATHS = 1000
+"""So many different runs are told apart; a search over hyperparameters may have any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,17 @@ def replay_command(path: Path) -> str:
     return f"sidelog replay {shlex.quote(str(path))}"
 
 
-def summary(end: Statistics, paths: list[str], took_s: float) -> str:
-    """One line on how it went."""
-    more = f" and {len(paths) - MAX_RUNS_TOLD:,} other runs" if len(paths) > MAX_RUNS_TOLD else ""
+def summary(end: Statistics, paths: list[str], openings: int, took_s: float) -> str:
+    """One line on how it went.
+
+    Args:
+        end: what became of the records.
+        paths: the first ``MAX_PATHS`` runs.
+        openings: how often a run was opened, one that was open before included.
+        took_s: how long there was a connection.
+    """
+    count = len(paths) if len(paths) < MAX_PATHS else openings
+    more = f" and {count - MAX_RUNS_TOLD:,} other runs" if count > MAX_RUNS_TOLD else ""
     return (
         f"{', '.join(paths[:MAX_RUNS_TOLD])}{more}: {end.written:,} records written, {end.dropped:,} dropped, "
         f"{end.spooled:,} spooled, {_missing(end):,} lost, in {took_s:.1f} s"
