@@ -26,7 +26,7 @@ from sidelog.snapshot import Snapshotter
 from sidelog.spool import SUFFIX as SPOOL_SUFFIX
 from sidelog.spool import Spool
 from sidelog.statistics import Statistics
-from sidelog_shared.errors import TransportError
+from sidelog_shared.errors import TransportError, WriterError
 from sidelog_shared.locks import is_held_by_someone
 from sidelog_shared.records import Worker
 from sidelog_shared.rendezvous import Rendezvous
@@ -255,7 +255,8 @@ class Connection:
                 break
             time.sleep(0.1)  # its answer comes within a second
         if problem is not None:
-            raise problem
+            is_kept = may_pass and isinstance(problem, WriterError)
+            raise WriterError(f"{problem}{self._where_kept}") if is_kept else problem
         if request.error is not None:
             raise request.error
         refused, self._refused = self.outbox.refused - self._refused, self.outbox.refused
@@ -310,13 +311,16 @@ class Connection:
         pending = self.statistics().pending
         if self._sender.has_ended or not self._sender.is_live:
             why = self._sender.problem or f"no daemon answers at {self.where}"
-            hint = ""
-            if self.settings.endpoint:
-                hint = f"; to start one: sidelog daemon --bind {self.settings.endpoint} --logdir DIR"
-            return TransportError(f"{pending:,} records are not written: {why}{hint}")
+            start = f"; to start one: sidelog daemon --bind {self.settings.endpoint} --logdir DIR"
+            hint = start if self.settings.endpoint else ""
+            return TransportError(f"{pending:,} records are not written: {why}{hint}{self._where_kept}")
         why = self._delivery.last_trouble
-        told = f"its last word: {why}" if why else "it is slow"
+        told = (f"its last word: {why}" if why else "it is slow") + self._where_kept
         return TransportError(f"{pending:,} records are not written after {waited_s:.1f} s by {self.where}: {told}")
+
+    @property
+    def _where_kept(self) -> str:
+        return last_words.Kept(self.spool.path).words if self.spool.exists else ""
 
     def statistics(self) -> Statistics:
         with self._lock:

@@ -28,6 +28,11 @@ class Kept:
     exists: bool = True
 
     @property
+    def words(self) -> str:
+        """The end of an error's message: where the records are that it is about. Pictures are not kept there."""
+        return f"; reliable records are kept in {self.path} (sidelog replay writes what this process does not)"
+
+    @property
     def command(self) -> str:
         """What writes it into the event files."""
         return replay_command(self.path)

@@ -38,7 +38,7 @@ MAX_SERIES = 100_000
 """Tags that are remembered as good. A tag with a step in it would be a new one each time."""
 
 MIN_TRIALS = 16
-"""When there are so many more runs of ``add_hparams`` than twice those that were left, it is seen which have settled."""
+"""So many more runs of ``add_hparams`` than twice those that were left, and it is seen which have settled."""
 
 
 class Recorder:
