@@ -1,4 +1,4 @@
-"""What a training process may set: argument > ``SIDELOG_*`` > default. Checked when read."""
+"""What a training process may set: argument > ``SIDELOG_*`` > default, also for an empty one. Checked when read."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Settings:
 
     @classmethod
     def read(cls, *, endpoint: str | None = None) -> Settings:
-        mode = os.environ.get("SIDELOG_MODE", "on").lower()
+        mode = (os.environ.get("SIDELOG_MODE") or "on").lower()
         if mode not in ("on", "off"):
             raise ConfigError(f"SIDELOG_MODE is {mode!r}, expected 'on' or 'off'")
         return cls(
@@ -88,7 +88,7 @@ def check_endpoint(endpoint: object) -> str:
 
 def _number(name: str, default: float, low: float, high: float) -> float:
     text = os.environ.get(name)
-    if text is None:
+    if not text:
         return default
     try:
         value = float(text)

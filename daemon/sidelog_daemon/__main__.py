@@ -24,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Receive what training processes log, render it, write TensorBoard event files. "
         "Without --bind it becomes this user's local daemon, which writers find by themselves.",
     )
-    parser.add_argument("--logdir", default=os.environ.get("SIDELOG_LOGDIR", "runs"), metavar="DIR",
+    parser.add_argument("--logdir", default=os.environ.get("SIDELOG_LOGDIR") or "runs", metavar="DIR",
                         help="folder for runs that are given by name (default: %(default)s)")  # fmt: skip
     parser.add_argument("--bind", default="", metavar="ENDPOINT",
                         help="listen on tcp://127.0.0.1:PORT (PORT may be *) or ipc://PATH instead")  # fmt: skip

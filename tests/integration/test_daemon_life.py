@@ -177,6 +177,11 @@ class TestStarting:
         assert f'"logdir": "{tmp_path}"' in printed.stdout
         assert f'"budget_bytes": {7 * 1024 * 1024}' in printed.stdout
 
+    def test_with_an_empty_variable_takes_the_default(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        printed = run_daemon("--print-config", env={"SIDELOG_LOGDIR": ""})
+        assert f'"logdir": "{tmp_path}/runs"' in printed.stdout
+
 
 class TestEnding:
     def test_comes_by_itself_after_the_last_worker(

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from sidelog.settings import Settings, check_endpoint
+from sidelog.settings import Settings, check_endpoint, spool_folders
 from sidelog_shared.errors import ConfigError
 from sidelog_shared.limits import MIB
 
@@ -40,13 +40,11 @@ def test_each_variable(monkeypatch: pytest.MonkeyPatch, name: str, text: str, fi
     ("name", "text", "message"),
     [
         ("SIDELOG_MODE", "maybe", "SIDELOG_MODE is 'maybe', expected 'on' or 'off'"),
-        ("SIDELOG_MODE", "", "SIDELOG_MODE is '', expected 'on' or 'off'"),
         ("SIDELOG_ARENA_MB", "much", "SIDELOG_ARENA_MB is 'much', expected a number from 1 to 65536"),
         ("SIDELOG_ARENA_MB", "0.5", "SIDELOG_ARENA_MB is '0.5', expected a number from 1"),
         ("SIDELOG_ARENA_MB", "nan", "SIDELOG_ARENA_MB is 'nan'"),
         ("SIDELOG_ARENA_MB", "inf", "SIDELOG_ARENA_MB is 'inf'"),
         ("SIDELOG_EXIT_TIMEOUT", "-1", "SIDELOG_EXIT_TIMEOUT is '-1', expected a number from 0 to 86400"),
-        ("SIDELOG_EXIT_TIMEOUT", "", "SIDELOG_EXIT_TIMEOUT is ''"),
         ("SIDELOG_ENDPOINT", "host:5555", "endpoint is 'host:5555', expected tcp://HOST:PORT"),
     ],
 )
@@ -54,6 +52,17 @@ def test_what_cannot_work(monkeypatch: pytest.MonkeyPatch, name: str, text: str,
     monkeypatch.setenv(name, text)
     with pytest.raises(ConfigError, match=re.escape(message)):
         Settings.read()
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job script sets it so to switch off what an outer one has set."""
+    names = ["MODE", "ENDPOINT", "ARENA_MB", "OVERFLOW_MB", "HEAVY_MB", "SPOOL_MB", "SPOOL_DIR", "EXIT_TIMEOUT"]
+    monkeypatch.delenv("SIDELOG_SPOOL_DIR")
+    folders = spool_folders()
+    for name in names:
+        monkeypatch.setenv(f"SIDELOG_{name}", "")
+    assert Settings.read() == Settings()
+    assert spool_folders() == folders
 
 
 def test_the_argument_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
