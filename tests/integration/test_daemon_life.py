@@ -163,7 +163,7 @@ class TestStarting:
         folder.mkdir()
         folder.chmod(0o755)
         assert "has mode 755, expected 700" in one_line(run_daemon().stderr)
-        with pytest.raises(sidelog.ConfigError, match=r"has mode 755, expected 700 .*: chmod 700 it"):
+        with pytest.raises(sidelog.ConfigError, match=rf"has mode 755, expected 700 \(chmod 700 {folder}\)"):
             sidelog.SummaryWriter(tmp_path / "run")
         folder.chmod(0o700)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +66,51 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"SIDELOG_{name}", "")
     assert Settings.read() == Settings()
     assert spool_folders() == folders
+
+
+class TestSpoolFolders:
+    @pytest.fixture
+    def temporary(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        """The last place for spools, not made yet."""
+        monkeypatch.delenv("SIDELOG_SPOOL_DIR")
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        return tmp_path / f"sidelog-spool-{os.getuid()}"
+
+    def test_are_one_for_states_and_one_in_the_temp_folder(self, temporary: Path, tmp_path: Path) -> None:
+        assert spool_folders() == [tmp_path / "state" / "sidelog", temporary]
+        temporary.mkdir(mode=0o700)
+        assert spool_folders() == [tmp_path / "state" / "sidelog", temporary]
+
+    def test_that_others_can_reach_into_are_none_and_that_is_said_once(
+        self, temporary: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        temporary.mkdir()
+        temporary.chmod(0o777)
+        for _ in range(2):
+            assert spool_folders() == [tmp_path / "state" / "sidelog"]
+        (said,) = caplog.messages
+        assert f"the folder {temporary} for spools has mode 777, expected 700 (chmod 700 {temporary})" in said
+        assert "nothing is kept there or taken from it" in said
+
+    def test_that_somebody_else_has_made_are_none(
+        self, temporary: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        owner = os.getuid()
+        monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+        temporary.with_name(f"sidelog-spool-{owner + 1}").mkdir(mode=0o700)
+        assert len(spool_folders()) == 1
+        assert f"belongs to uid {owner}, expected {owner + 1}" in caplog.text
+
+    def test_that_are_a_link_are_none(self, temporary: Path, tmp_path: Path) -> None:
+        temporary.symlink_to(tmp_path)
+        assert len(spool_folders()) == 1
+
+    def test_that_are_given_are_taken_as_they_are(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        tmp_path.chmod(0o755)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("SIDELOG_SPOOL_DIR", ".")
+        assert spool_folders() == [tmp_path]
 
 
 def test_the_argument_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

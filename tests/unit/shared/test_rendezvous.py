@@ -35,7 +35,9 @@ def test_the_folder_is_private(folder: Path) -> None:
 def test_a_folder_that_others_can_enter_is_refused(folder: Path) -> None:
     folder.mkdir(mode=0o755)
     folder.chmod(0o755)
-    with pytest.raises(ConfigError, match=r"has mode 755, expected 700 .*: chmod 700 it"):
+    with pytest.raises(
+        ConfigError, match=r"has mode 755, expected 700 \(chmod 700 /tmp/.*/sidelog\): set SIDELOG_RUNTIME_DIR"
+    ):
         Rendezvous(folder)
 
 
