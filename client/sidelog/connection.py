@@ -18,6 +18,7 @@ from sidelog.calls import FlushRequest, RunEnd
 from sidelog.delivery import Delivery
 from sidelog.left_spool import LeftSpool, left_spools, remove_drafts
 from sidelog.outbox import Outbox
+from sidelog.patience import Patience
 from sidelog.pool import SlotPool
 from sidelog.reentry import Flag, Watched, lent
 from sidelog.runs import RunHandle, Runs
@@ -27,7 +28,7 @@ from sidelog.snapshot import Snapshotter
 from sidelog.spool import SUFFIX as SPOOL_SUFFIX
 from sidelog.spool import Spool
 from sidelog.statistics import Statistics
-from sidelog_shared.errors import TransportError
+from sidelog_shared.errors import TransportError, WriterError
 from sidelog_shared.locks import is_held_by_someone
 from sidelog_shared.records import Worker
 from sidelog_shared.rendezvous import Rendezvous
@@ -42,8 +43,6 @@ REFUSED_S = 3.0
 """So long ``close()`` waits for a run that is refused, which is asked for again every second, before it gives up."""
 LOOK_S = 0.5
 """So long who asks how things stand waits for the sender thread to be done with what it is at: a disk may be slow."""
-IN_VAIN_S = 0.5
-"""So long somebody waits where another has just waited in vain, and nothing has settled since."""
 _MAX_SAID = 1000
 """So many different things are said; a flood of more is summed up in one line a minute."""
 _SUM_UP_S = 60.0
@@ -71,14 +70,6 @@ class _Wait:
         self.shown = self.begun
 
 
-@dataclass(frozen=True, slots=True)
-class _InVain:
-    """Somebody waited until their deadline, or it was hopeless: how long, and how many records had settled then."""
-
-    timeout_s: float
-    settled: int
-
-
 class Connection:
     """A worker's connection to a daemon, with its queues and its sender thread.
 
@@ -104,10 +95,9 @@ class Connection:
         self._said: set[str] = set()
         self._unspoken: deque[str] = deque()
         self._unsaid = 0
-        self._in_vain = _InVain(0.0, 0)
+        self._patience = Patience(lambda: self._settled)
         self._sum_up_at = 0.0
         self._runs = Runs()
-        self._paths: dict[str, None] = {}
         self._begun_at = time.monotonic()
         self._refused = 0
         self._wakeup = Wakeup()
@@ -184,7 +174,6 @@ class Connection:
     def open_run(self, path: str) -> RunHandle:
         """A handle on a run; see :meth:`Runs.open`."""
         handle = self._runs.open(path)
-        self._paths[path] = None
         self._wakeup.wake()
         return handle
 
@@ -195,6 +184,10 @@ class Connection:
     @property
     def unused(self) -> bool:
         return self._runs.unused
+
+    def knows(self, run: RunHandle) -> bool:
+        """Whether a run is open, or not all of its records have settled."""
+        return self._runs.by_id.get(run.id) is run
 
     # What callers wait for
 
@@ -244,7 +237,8 @@ class Connection:
             with self._lent():
                 time.sleep(0.1)  # its answer comes within a second
         if problem is not None:
-            raise problem
+            is_kept = may_pass and isinstance(problem, WriterError)
+            raise WriterError(f"{problem}{self._where_kept}") if is_kept else problem
         if request.error is not None:
             raise request.error
         refused, self._refused = self.outbox.refused - self._refused, self.outbox.refused
@@ -261,8 +255,7 @@ class Connection:
             waited_s = now - wait.begun
             is_hopeless = self._sender.is_hopeless(waited_s)
             if is_hopeless or now >= wait.until:
-                before_s = self._in_vain.timeout_s if self.waits_in_vain else 0.0
-                self._in_vain = _InVain(max(before_s, wait.timeout_s if is_hopeless else waited_s), self._settled)
+                self._patience.was_in_vain(wait.timeout_s if is_hopeless else waited_s)
                 raise self._too_late(waited_s)
             if wait.show_progress and now - wait.shown >= 1.0:
                 wait.shown = now
@@ -277,19 +270,13 @@ class Connection:
             return flag.wait(timeout_s)
 
     def patience_s(self, timeout_s: float) -> float:
-        """How long somebody should wait who would wait for so long.
-
-        A training with several writers, or one that flushes at each step, would else wait for the same daemon again
-        and again.
-        """
-        if self.waits_in_vain and timeout_s <= self._in_vain.timeout_s:
-            return min(timeout_s, IN_VAIN_S)
-        return timeout_s
+        """See :meth:`Patience.of`."""
+        return self._patience.of(timeout_s)
 
     @property
     def waits_in_vain(self) -> bool:
-        """Whether somebody has waited until a deadline, and nothing has settled since."""
-        return self._in_vain.timeout_s > 0 and self._in_vain.settled == self._settled
+        """See :attr:`Patience.is_in_vain`."""
+        return self._patience.is_in_vain
 
     @property
     def _settled(self) -> int:
@@ -307,13 +294,16 @@ class Connection:
         pending = self.statistics().pending
         if self._sender.has_ended or not self._sender.is_live:
             why = self._sender.problem or f"no daemon answers at {self.where}"
-            hint = ""
-            if self.settings.endpoint:
-                hint = f"; to start one: sidelog daemon --bind {self.settings.endpoint} --logdir DIR"
-            return TransportError(f"{pending:,} records are not written: {why}{hint}")
+            start = f"; to start one: sidelog daemon --bind {self.settings.endpoint} --logdir DIR"
+            hint = start if self.settings.endpoint else ""
+            return TransportError(f"{pending:,} records are not written: {why}{hint}{self._where_kept}")
         why = self._delivery.last_trouble
-        told = f"its last word: {why}" if why else "it is slow"
+        told = (f"its last word: {why}" if why else "it is slow") + self._where_kept
         return TransportError(f"{pending:,} records are not written after {waited_s:.1f} s by {self.where}: {told}")
+
+    @property
+    def _where_kept(self) -> str:
+        return last_words.Kept(self.spool.path).words if self.spool.exists else ""
 
     def statistics(self) -> Statistics:
         with self._lent():
@@ -349,7 +339,8 @@ class Connection:
         is_first, self._ended = not self._ended, True
         end = self.statistics()
         if is_first:
-            log.info("sidelog: %s", last_words.summary(end, list(self._paths), time.monotonic() - self._begun_at))
+            took_s = time.monotonic() - self._begun_at
+            log.info("sidelog: %s", last_words.summary(end, self._runs, took_s))
         if self._sender.has_ended:
             self._wakeup.close()
             self.spool.close()

@@ -30,7 +30,6 @@ from sidelog_shared.errors import ProtocolError, SidelogError, VersionMismatch, 
 from sidelog_shared.frames import unpack
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MIB
-from sidelog_shared.missing import PRESSURE, Missing, listed
 from sidelog_shared.records import Buffer, Lane, LaneState, Refusal, Worker
 
 SPOOL_AFTER_S = 1.5
@@ -104,14 +103,7 @@ class Delivery:
         for run in self._runs.forget(self._fences.take_ends):
             self._admission.remove(run)
             # Also of a run that is refused: the daemon may have it open all the same, and only not be able to write it.
-            self._urgent.append(requests.CloseRun(run.id, self._missing_in({run.id})).frames(self.epoch))
-
-    def _missing_in(self, runs: set[int]) -> tuple[Missing, ...]:
-        """What of the pictures of these runs never reached a daemon that lives."""
-        counts = {key: count for key, count in self._pictures.lost_in_runs.items() if key[0] in runs}
-        dropped = self._outbox.drops_in_runs()
-        counts.update({(run, tag, PRESSURE): count for (run, tag), count in dropped.items() if run in runs})
-        return listed(counts)
+            self._urgent.append(requests.CloseRun(run.id, self._balance.missing_in({run.id})).frames(self.epoch))
 
     def _open(self, run: RunHandle) -> None:
         if self._admission.await_answer(run):
@@ -186,7 +178,7 @@ class Delivery:
         self.phase = Phase.LEAVING
         # A copy of the spool may be somewhere, or the file itself come back out of a backup.
         remember = self._spool is not None and self._spool.was_used
-        missing = self._missing_in(set(self._runs.by_id))
+        missing = self._balance.missing_in(set(self._runs.by_id))
         self._urgent.append(requests.Bye(missing, remember).frames(self.epoch))
 
     # Replies

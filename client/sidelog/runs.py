@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+MAX_PATHS = 1_000
+"""So many different ones are told apart at the end: a search over hyperparameters may have any number."""
+
 
 @dataclass(slots=True, eq=False)
 class RunHandle:
@@ -56,10 +59,14 @@ class Runs:
 
     Attributes:
         by_id: those that were not forgotten. Any thread may add one: go through a copy.
+        first_paths: those of the first ``MAX_PATHS``, in their order.
+        openings: how often one was opened that was not open.
     """
 
     def __init__(self) -> None:
         self.by_id: dict[int, RunHandle] = {}
+        self.first_paths: dict[str, None] = {}
+        self.openings = 0
         self._of_path: dict[str, RunHandle] = {}
         self._new: deque[RunHandle] = deque()
         self._numbers = itertools.count(1)
@@ -81,6 +88,9 @@ class Runs:
                 self.by_id[made.id] = made
                 self._new.append(made)
                 handle = self._of_path.setdefault(path, made)
+                self.openings = made.id
+                if len(self.first_paths) < MAX_PATHS:
+                    self.first_paths[path] = None
             handle.users += 1
             return handle
 

@@ -122,6 +122,23 @@ class TestNoDaemon:
         assert spools(spool_dir) == []
         assert_stands(tmp_path / "run", list(range(100)))
 
+    def test_flush_and_close_say_where_it_is_kept(
+        self, endpoint: str, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+    ) -> None:
+        writer = sidelog.SummaryWriter("run")
+        writer.add_scalar("loss", 0.25, 1)
+        path = wait_until(lambda: spools(spool_dir), what="what nobody takes is spooled")[0]
+        why = f"1 records are not written: no daemon answers at {endpoint}"
+        where = f"reliable records are kept in {path} (sidelog replay writes what this process does not)"
+        for settle in (lambda: writer.flush(timeout_s=0.1), lambda: writer.close(timeout_s=0.1)):
+            with pytest.raises(TransportError) as caught:
+                settle()
+            assert str(caught.value).startswith(why)
+            assert str(caught.value).endswith(where)
+        start()
+        assert replay(path)[0] == 0
+        assert read_run(tmp_path / "run").scalars == {"loss": [(1, 0.25)]}
+
     def test_it_comes_while_the_training_runs(
         self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
     ) -> None:

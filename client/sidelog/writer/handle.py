@@ -15,7 +15,14 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
-from sidelog.arguments import absolute_folder, check_writable, optional_step, run_folder, wall_time_or_now
+from sidelog.arguments import (
+    absolute_folder,
+    check_timeout,
+    check_writable,
+    optional_step,
+    run_folder,
+    wall_time_or_now,
+)
 from sidelog.connection import FLUSH_TIMEOUT_S
 from sidelog.policies import Policies
 from sidelog.process import connect, disconnect
@@ -134,11 +141,13 @@ class WriterHandle:
         """Wait until the scalars and texts logged so far stand in the event files; with ``pictures``, everything.
 
         Raises:
+            ConfigError: ``timeout_s`` is not a number of seconds.
             TransportError: they do not within ``timeout_s``, or no daemon can be reached.
             WriterError: the daemon cannot write this run.
         """
         recorder = self._recorder
         if recorder is not None:
+            timeout_s = check_timeout(timeout_s)
             recorder.connection.flush(recorder.awaited, everything=pictures, timeout_s=timeout_s, show_progress=False)
 
     def close(self, timeout_s: float | None = None) -> None:
@@ -150,6 +159,7 @@ class WriterHandle:
             timeout_s: how long; ``SIDELOG_EXIT_TIMEOUT`` (30 s) unless given.
 
         Raises:
+            ConfigError: as :meth:`flush`; the writer stays open.
             TransportError, WriterError: as :meth:`flush`; the run is let go of all the same.
         """
         if self._recorder is not None and self._recorder.connection.runs_here:
@@ -157,11 +167,12 @@ class WriterHandle:
                 "close() is called by sidelog's own thread, in a handler of logging that has heard it, and would wait "
                 "for itself: close the writer elsewhere"
             )
+        is_default = timeout_s is None or self._recorder is None
+        deadline_s = self._settings.exit_timeout_s if is_default else check_timeout(timeout_s)
         recorder, self._recorder = self._recorder, None
         if recorder is None:
             return
         connection = recorder.connection
-        deadline_s = self._settings.exit_timeout_s if timeout_s is None else timeout_s
         until = time.monotonic() + deadline_s
         goodbye_s = GOODBYE_S
         try:
