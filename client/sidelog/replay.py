@@ -13,6 +13,7 @@ from sidelog.connection import FLUSH_TIMEOUT_S, Connection
 from sidelog.left_spool import LeftSpool, NothingWhole, left_spools, open_left_spool, worker_may_live
 from sidelog.settings import Settings, spool_folders
 from sidelog.spool import SUFFIX
+from sidelog.spool_path import free_path
 from sidelog.statistics import Statistics
 from sidelog_shared.errors import ConfigError, SidelogError, TransportError
 from sidelog_shared.rendezvous import Rendezvous
@@ -138,7 +139,7 @@ def _finish(path: Path, say: Callable[[str], None], *, is_whole: bool) -> Exit:
             path.unlink()
         else:
             if path.suffix != DAMAGED_SUFFIX:
-                path = path.rename(path.with_name(f"{path.name}{DAMAGED_SUFFIX}"))
+                path = _renamed(path)
             say(f"the file is {path} now")
     except OSError as error:
         say(f"{path} stays where it is, and is not needed any more: {error.strerror}")
@@ -150,9 +151,13 @@ def _set_aside(path: Path, say: Callable[[str], None]) -> None:
     try:
         is_spool = path.suffix == SUFFIX and path.parent.resolve() in [folder.resolve() for folder in spool_folders()]
         if is_spool and not worker_may_live(path):
-            say(f"the file is {path.rename(path.with_name(f'{path.name}{DAMAGED_SUFFIX}'))} now")
+            say(f"the file is {_renamed(path)} now")
     except OSError as error:
         say(f"{path} stays where it is: {error.strerror}")
+
+
+def _renamed(path: Path) -> Path:
+    return path.rename(free_path(path.with_name(f"{path.name}{DAMAGED_SUFFIX}")))
 
 
 def _settings(left: LeftSpool, endpoint: str | None) -> Settings:

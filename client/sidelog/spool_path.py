@@ -1,4 +1,4 @@
-"""Where a spool's file is made, and under which name: never in the place of a file that is not the spool's own."""
+"""Where a spool's file is made, and under which name: never in the place of a file that is another one."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def made(path: Path) -> int:
     return fd
 
 
-def free_path(path: Path, fd: int) -> Path:
-    """Where a file may go that replaces ``fd``: to ``path``; beside it, where something else stands there by now."""
+def free_path(path: Path, fd: int | None = None) -> Path:
+    """Where a file may go: to ``path``; beside it, where something stands there that is not the open file ``fd``."""
     beside = (f"{path.stem}.{number}{path.suffix}" for number in itertools.count(2))
     paths = itertools.chain([path], map(path.with_name, beside))
-    return next(one for one in paths if not os.path.lexists(one) or is_at(fd, one))
+    return next(one for one in paths if not os.path.lexists(one) or (fd is not None and is_at(fd, one)))

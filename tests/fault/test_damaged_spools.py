@@ -230,6 +230,8 @@ class TestDamaged:
         assert status == 2
         assert "does not say whose records it holds" in said
         assert f"the file is {path}.damaged now" in said
+        path.write_bytes(b"out of a backup")
+        assert f"the file is {path}.2.damaged now" in replay(path)[1]
         assert Path(f"{path}.damaged").read_bytes() == content
         assert replay("--all") == (0, "sidelog replay: there is no spool\n")
 
