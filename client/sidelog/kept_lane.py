@@ -34,7 +34,7 @@ class KeptLane:
     Attributes:
         lost: records that were given up.
         unkept: records of runs that are refused, for which there was no room.
-        damaged: records that could not be read back from the spool.
+        damaged: records that could not be read back from the spool, or are not there any more.
         left_in_spool: those that stand there and nowhere else, once the lane was abandoned.
     """
 
