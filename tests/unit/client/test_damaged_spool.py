@@ -85,7 +85,7 @@ class TestWhatSaysWhoseItIs:
     def test_takes_little_however_many_runs_there_are(self, spool: Spool, path: Path) -> None:
         for run in range(2, 1001):
             spool.declare(RunHandle(run, f"/runs/{run}"))
-        fill(spool, 300, 10 * KIB)
+        fill(spool, 600, 10 * KIB)
         opened = messages_in(path, MessageKind.OPEN_RUN)
         assert len(opened) > 2000
         nbytes = sum(one.end - one.offset for one in opened)
