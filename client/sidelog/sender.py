@@ -118,8 +118,8 @@ class Sender:
 
     @property
     def is_live(self) -> bool:
-        """Whether records flow."""
-        return self._delivery.phase is Phase.LIVE
+        """Whether a daemon answers: records flow, or will once it has opened the runs."""
+        return self._delivery.phase in (Phase.OPENING, Phase.LIVE)
 
     def is_hopeless(self, waited_s: float) -> bool:
         """Whether waiting any longer will not help somebody who has waited for so long.
@@ -308,7 +308,7 @@ class Sender:
                 self._say("pictures or histograms are dropped, more come than are written (statistics().dropped_tags)")
             self._delivery.tell_view(time.monotonic())
             self._send()
-            self._outbox.flows = self.is_live and not self._cannot_send
+            self._outbox.flows = self._delivery.phase is Phase.LIVE and not self._cannot_send
 
     def _take_calls(self) -> None:
         now = time.monotonic()
@@ -349,9 +349,9 @@ class Sender:
 
     def _check_health(self, now: float) -> None:
         phase = self._delivery.phase
+        self._was_live |= self.is_live  # a daemon that has thousands of runs to open is there
         if phase is Phase.LIVE:
             self._tries = 0
-            self._was_live = True
             self._away_since = now
             self.problem = self._delivery.failure
         if self._socket is None:
