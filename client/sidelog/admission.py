@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sidelog.left_spool import LeftSpool
-from sidelog.runs import RunHandle
+from sidelog.runs import RunHandle, Runs
 from sidelog.spool import Spool
 from sidelog_shared import replies
 from sidelog_shared.records import Refusal
@@ -23,23 +23,20 @@ class _Lane(Protocol):
 
 
 class Admission:
-    """The runs of one worker. Used by whoever drives :class:`sidelog.delivery.Delivery`.
+    """The daemon's word on the runs of one worker. Used by whoever drives :class:`sidelog.delivery.Delivery`.
 
     Args:
+        runs: those there are.
         lanes: they hold what is logged into a run that is refused.
         spool: where it stands which runs there are.
         say: tells the user something (once per text).
-
-    Attributes:
-        handles: the runs that are not closed, by their ids.
     """
 
-    def __init__(self, lanes: Sequence[_Lane], spool: Spool | None, say: Callable[[str], None]) -> None:
+    def __init__(self, runs: Runs, lanes: Sequence[_Lane], spool: Spool | None, say: Callable[[str], None]) -> None:
+        self._runs = runs
         self._lanes = lanes
         self._spool = spool
         self._say = say
-        self.handles: dict[int, RunHandle] = {}
-        self._of_path: dict[str, RunHandle] = {}
         self._unanswered: set[int] = set()
         self._asked_again: set[int] = set()
         self._refused_until: dict[int, float] = {}
@@ -49,19 +46,16 @@ class Admission:
         """Whether a run is being opened."""
         return bool(self._unanswered)
 
-    def add(self, run: RunHandle) -> None:
-        self.handles[run.id] = self._of_path[run.path] = run
+    def take_new(self) -> list[RunHandle]:
+        """The runs that callers have opened meanwhile; records of them may have come."""
+        new = self._runs.take_new()
         if self._spool is not None:
-            self._spool.declare(run)
-
-    def find(self, path: str) -> RunHandle | None:
-        """The run of a path that is not closed, or whose records have not all settled."""
-        return self._of_path.get(path)
+            for run in new:
+                self._spool.declare(run)
+        return new
 
     def remove(self, run: RunHandle) -> None:
         """A run has ended, and its records have all settled."""
-        del self.handles[run.id]
-        self._of_path.pop(run.path, None)
         for lane in self._lanes:
             lane.let_go(run.id)
         self._refused_until.pop(run.id, None)
@@ -71,7 +65,7 @@ class Admission:
     def restore(self, left: LeftSpool) -> None:
         """Take the runs of a process that left records in its spool; they stand there already."""
         for run in left.runs:
-            self.handles[run.id] = run
+            self._runs.add(run)
 
     def forget_questions(self) -> None:
         """A new connection: nothing has been asked on it."""
@@ -90,11 +84,11 @@ class Admission:
         due = [run for run, until in self._refused_until.items() if now >= until and run not in self._asked_again]
         self._asked_again.update(due)  # once, however long the answer takes
         self._refused_until.update(dict.fromkeys(due, now + ASK_AGAIN_S))
-        return [self.handles[run] for run in due]
+        return [self._runs.by_id[run] for run in due]
 
     def open(self, run_id: int) -> bool:
         """The daemon has opened a run; returns whether the records of others waited for its answer."""
-        run = self.handles.get(run_id)
+        run = self._runs.by_id.get(run_id)
         self._asked_again.discard(run_id)
         if run is not None and run.refused:
             self._say(f"{run.path} is written again, with what was kept for it meanwhile{_time(run)}")
@@ -110,7 +104,7 @@ class Admission:
         """The daemon refuses a run, or writes nothing more of one that is open for now; returns as :meth:`open`."""
         if refused.run is None:
             return False
-        run = self.handles.get(refused.run)
+        run = self._runs.by_id.get(refused.run)
         # Of a run that is open, and cannot be written for now, the daemon has told already.
         is_news = refused.run in self._unanswered or refused.run in self._asked_again
         self._asked_again.discard(refused.run)

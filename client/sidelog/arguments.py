@@ -9,6 +9,7 @@ import re
 import socket
 import time
 from datetime import datetime
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -74,6 +75,17 @@ def wall_time_or_now(wall_time: object) -> float:
     if not math.isfinite(seconds):
         raise ValueError(f"walltime is {seconds}, expected finite seconds since the epoch")
     return seconds
+
+
+def check_timeout(timeout_s: object) -> float:
+    """How long somebody waits, in seconds; infinity for as long as it takes.
+
+    Raises:
+        ConfigError: not a number, or less than 0.
+    """
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, Real) or not float(timeout_s) >= 0:  # a NaN is not
+        raise ConfigError(f"timeout_s is {timeout_s!r:.60}, expected a number of seconds of at least 0")
+    return float(timeout_s)
 
 
 def check_words(name: str, text: object) -> str:

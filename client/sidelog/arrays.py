@@ -30,6 +30,12 @@ def is_tensor(value: object) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+def _is_masked(value: object) -> bool:
+    # By `np.ma` numpy would import it here, in a logging call: a signal handler that logs may interrupt an import.
+    masked_array = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
+    return masked_array is not None and isinstance(value, masked_array)
+
+
 def as_array(value: object, what: str) -> Array:
     """``value`` as a dense tensor or array whose elements can cross the wire; numbers and nested lists become arrays.
 
@@ -49,7 +55,7 @@ def as_array(value: object, what: str) -> Array:
         if _of_torch(tensor.dtype) is None:
             raise _unknown_dtype(what, tensor.dtype)
         return tensor
-    if isinstance(value, np.ma.MaskedArray):
+    if _is_masked(value):
         raise SnapshotError(f"{what} is a masked array, expected one that holds every value: give .filled(value)")
     if not isinstance(value, np.ndarray):
         if not isinstance(value, (int, float, bool, np.generic, list, tuple)):

@@ -19,6 +19,7 @@ from sidelog.statistics import (
     Statistics,
     Totals,
 )
+from sidelog_shared.missing import PRESSURE, Missing, listed
 from sidelog_shared.records import End
 
 
@@ -64,6 +65,13 @@ class Balance:
         lost[LATE] += self._outbox.late
         lost[WITH_DAEMON] += self._totals[End.LOST]
         return +lost
+
+    def missing_in(self, runs: set[int]) -> tuple[Missing, ...]:
+        """What of the pictures of these runs never reached a daemon that lives."""
+        counts = {key: count for key, count in self._pictures.lost_in_runs.items() if key[0] in runs}
+        dropped = self._outbox.drops_in_runs()
+        counts.update({(run, tag, PRESSURE): count for (run, tag), count in dropped.items() if run in runs})
+        return listed(counts)
 
     def statistics(self) -> Statistics:
         dropped_here = self._outbox.drops()

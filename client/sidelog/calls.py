@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from sidelog.reentry import Flag
 from sidelog.runs import RunHandle
 from sidelog.snapshot import Snapshot
 from sidelog_shared.errors import SidelogError
@@ -87,7 +87,7 @@ class FlushRequest(Fence):
 
     everything: bool
     runs: frozenset[int] | None = None
-    done: threading.Event = field(default_factory=threading.Event)
+    done: Flag = field(default_factory=Flag)
     error: SidelogError | None = None
     asked: bool = False
     asked_again: bool = False

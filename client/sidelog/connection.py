@@ -6,10 +6,10 @@ import logging
 import os
 import secrets
 import socket
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,15 +18,17 @@ from sidelog.calls import FlushRequest, RunEnd
 from sidelog.delivery import Delivery
 from sidelog.left_spool import LeftSpool, left_spools, remove_drafts
 from sidelog.outbox import Outbox
+from sidelog.patience import Patience
 from sidelog.pool import SlotPool
-from sidelog.runs import RunHandle
+from sidelog.reentry import Flag, Watched, lent
+from sidelog.runs import RunHandle, Runs
 from sidelog.sender import Sender
 from sidelog.settings import Settings, spool_folders
 from sidelog.snapshot import Snapshotter
 from sidelog.spool import SUFFIX as SPOOL_SUFFIX
 from sidelog.spool import Spool
 from sidelog.statistics import Statistics
-from sidelog_shared.errors import TransportError
+from sidelog_shared.errors import TransportError, WriterError
 from sidelog_shared.locks import is_held_by_someone
 from sidelog_shared.records import Worker
 from sidelog_shared.rendezvous import Rendezvous
@@ -39,8 +41,8 @@ NOBODY_ANSWERS_S = 5.0
 """Who has waited for so long, and there never was a connection, waits for a daemon that is not there."""
 REFUSED_S = 3.0
 """So long ``close()`` waits for a run that is refused, which is asked for again every second, before it gives up."""
-IN_VAIN_S = 0.5
-"""So long somebody waits where another has just waited in vain, and nothing has settled since."""
+LOOK_S = 0.5
+"""So long who asks how things stand waits for the sender thread to be done with what it is at: a disk may be slow."""
 _MAX_SAID = 1000
 """So many different things are said; a flood of more is summed up in one line a minute."""
 _SUM_UP_S = 60.0
@@ -68,14 +70,6 @@ class _Wait:
         self.shown = self.begun
 
 
-@dataclass(frozen=True, slots=True)
-class _InVain:
-    """Somebody waited until their deadline, or it was hopeless: how long, and how many records had settled then."""
-
-    timeout_s: float
-    settled: int
-
-
 class Connection:
     """A worker's connection to a daemon, with its queues and its sender thread.
 
@@ -99,15 +93,13 @@ class Connection:
         self._rendezvous = rendezvous
         self._logdir = _default_logdir()
         self._said: set[str] = set()
+        self._unspoken: deque[str] = deque()
         self._unsaid = 0
-        self._in_vain = _InVain(0.0, 0)
+        self._patience = Patience(lambda: self._settled)
         self._sum_up_at = 0.0
-        self._runs: dict[str, RunHandle] = {}
-        self._last_run = 0
-        self._paths: dict[str, None] = {}
+        self._runs = Runs()
         self._begun_at = time.monotonic()
         self._refused = 0
-        self._lock = threading.Lock()
         self._wakeup = Wakeup()
         self.pool = SlotPool(settings.arena_bytes)
         self._ended = False
@@ -116,19 +108,21 @@ class Connection:
         self.snapshotter = Snapshotter(self.pool, overflow_bytes=settings.overflow_bytes)
         self.worker = _new_worker() if left is None else left.worker
         self.spool = self._new_spool() if left is None else left.spool
-        self._delivery = Delivery(self.worker, self.outbox, say=self.say, spool=self.spool)
+        self._delivery = Delivery(self.worker, self.outbox, self._runs, say=self._unspoken.append, spool=self.spool)
+        self._watched = Watched(self._delivery.statistics, Statistics())
         if left is not None:
             self._delivery.restore(left)
         self._sender = Sender(
             self._delivery,
             self.outbox,
             wakeup=self._wakeup,
-            lock=self._lock,
+            changes=self._watched,
             find_endpoint=self._find_endpoint,
             daemon_lives=self._daemon_lives,
             patience_s=NOBODY_ANSWERS_S if patience_s is None else patience_s,
             memory_is_short=lambda: self.pool.used_bytes > settings.arena_bytes // 2,
             say=self.say,
+            speak=self._speak,
         )
         self._sender.start()
 
@@ -139,7 +133,7 @@ class Connection:
             paths,
             self.worker,
             budget_bytes=self.settings.spool_bytes,
-            say=self.say,
+            say=self._unspoken.append,
             endpoint=self.settings.endpoint,
         )
 
@@ -164,6 +158,11 @@ class Connection:
             log.warning("sidelog: %s (and %s more warnings, not shown)", text, f"{self._unsaid - 1:,}")
             self._unsaid = 0
 
+    def _speak(self) -> None:
+        """Tell what came up while the sender was at work: a handler of ``logging`` that hears it may log itself."""
+        while self._unspoken:
+            self.say(self._unspoken.popleft())
+
     def _wake(self) -> None:
         if self._ended:
             self.say("what is called after sidelog's own exit handler is not written: close() earlier")
@@ -173,37 +172,22 @@ class Connection:
     # Runs
 
     def open_run(self, path: str) -> RunHandle:
-        """A handle on a run; writers of one path share it.
-
-        Also with one that was closed, until all of it is written: a directory takes the records of one worker in the
-        order of their numbers, so none may come before those that still wait.
-        """
-        with self._lock:
-            handle = self._runs.get(path) or self._delivery.unwritten_run(path)
-            if handle is None:
-                self._last_run += 1
-                self._paths[path] = None
-                handle = RunHandle(self._last_run, path)
-                self._delivery.add_run(handle)
-                self._wakeup.wake()
-            else:
-                handle.users += 1
-            self._runs[path] = handle
-            return handle
+        """A handle on a run; see :meth:`Runs.open`."""
+        handle = self._runs.open(path)
+        self._wakeup.wake()
+        return handle
 
     def close_run(self, run: RunHandle) -> None:
-        with self._lock:
-            run.users -= 1
-            if run.users:
-                return
-            del self._runs[run.path]
-            run.closings += 1
-            end = RunEnd(run, run.closings)
-        self.outbox.put_fence(end)
+        if self._runs.close(run):
+            self.outbox.put_fence(RunEnd(run, run.closings))
 
     @property
     def unused(self) -> bool:
-        return not self._runs
+        return self._runs.unused
+
+    def knows(self, run: RunHandle) -> bool:
+        """Whether a run is open, or not all of its records have settled."""
+        return self._runs.by_id.get(run.id) is run
 
     # What callers wait for
 
@@ -230,6 +214,8 @@ class Connection:
             WriterError: the daemon refused one of ``runs``.
             ProtocolError: the daemon speaks another version.
         """
+        if self._sender.runs_here:
+            return  # in a handler of logging that has heard us: it would wait for itself
         if self._ended:
             if self.outbox.late:
                 raise TransportError(
@@ -248,9 +234,11 @@ class Connection:
             may_pass = any(run.refused and not run.is_hopeless for run in runs)
             if problem is None or not may_pass or time.monotonic() >= refused_until:
                 break
-            time.sleep(0.1)  # its answer comes within a second
+            with self._lent():
+                time.sleep(0.1)  # its answer comes within a second
         if problem is not None:
-            raise problem
+            is_kept = may_pass and isinstance(problem, WriterError)
+            raise WriterError(f"{problem}{self._where_kept}") if is_kept else problem
         if request.error is not None:
             raise request.error
         refused, self._refused = self.outbox.refused - self._refused, self.outbox.refused
@@ -260,34 +248,35 @@ class Connection:
     def _await(self, request: FlushRequest, wait: _Wait) -> None:
         """Put a request behind all that was called, and wait for its answer."""
         self.outbox.put_fence(request)
-        while not request.done.wait(0.1):
+        while not self._is_set(request.done, 0.1):
             now = time.monotonic()
             if self._delivery.failure is not None:
                 raise self._delivery.failure
             waited_s = now - wait.begun
             is_hopeless = self._sender.is_hopeless(waited_s)
             if is_hopeless or now >= wait.until:
-                before_s = self._in_vain.timeout_s if self.waits_in_vain else 0.0
-                self._in_vain = _InVain(max(before_s, wait.timeout_s if is_hopeless else waited_s), self._settled)
+                self._patience.was_in_vain(wait.timeout_s if is_hopeless else waited_s)
                 raise self._too_late(waited_s)
             if wait.show_progress and now - wait.shown >= 1.0:
                 wait.shown = now
                 self._show_progress(waited_s, wait.timeout_s)
 
-    def patience_s(self, timeout_s: float) -> float:
-        """How long somebody should wait who would wait for so long.
+    def _lent(self) -> AbstractContextManager[None]:
+        """While a caller waits for the sender, which may need what code that was interrupted for it holds."""
+        return lent(self.outbox.lock, self.pool.lock)
 
-        A training with several writers, or one that flushes at each step, would else wait for the same daemon again
-        and again.
-        """
-        if self.waits_in_vain and timeout_s <= self._in_vain.timeout_s:
-            return min(timeout_s, IN_VAIN_S)
-        return timeout_s
+    def _is_set(self, flag: Flag, timeout_s: float) -> bool:
+        with self._lent():
+            return flag.wait(timeout_s)
+
+    def patience_s(self, timeout_s: float) -> float:
+        """See :meth:`Patience.of`."""
+        return self._patience.of(timeout_s)
 
     @property
     def waits_in_vain(self) -> bool:
-        """Whether somebody has waited until a deadline, and nothing has settled since."""
-        return self._in_vain.timeout_s > 0 and self._in_vain.settled == self._settled
+        """See :attr:`Patience.is_in_vain`."""
+        return self._patience.is_in_vain
 
     @property
     def _settled(self) -> int:
@@ -305,17 +294,25 @@ class Connection:
         pending = self.statistics().pending
         if self._sender.has_ended or not self._sender.is_live:
             why = self._sender.problem or f"no daemon answers at {self.where}"
-            hint = ""
-            if self.settings.endpoint:
-                hint = f"; to start one: sidelog daemon --bind {self.settings.endpoint} --logdir DIR"
-            return TransportError(f"{pending:,} records are not written: {why}{hint}")
+            start = f"; to start one: sidelog daemon --bind {self.settings.endpoint} --logdir DIR"
+            hint = start if self.settings.endpoint else ""
+            return TransportError(f"{pending:,} records are not written: {why}{hint}{self._where_kept}")
         why = self._delivery.last_trouble
-        told = f"its last word: {why}" if why else "it is slow"
+        told = (f"its last word: {why}" if why else "it is slow") + self._where_kept
         return TransportError(f"{pending:,} records are not written after {waited_s:.1f} s by {self.where}: {told}")
 
+    @property
+    def _where_kept(self) -> str:
+        return last_words.Kept(self.spool.path).words if self.spool.exists else ""
+
     def statistics(self) -> Statistics:
-        with self._lock:
-            return self._delivery.statistics()
+        with self._lent():
+            return self._watched.see(LOOK_S)
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether it is the sender's own thread that asks: a handler of ``logging`` that has heard us."""
+        return self._sender.runs_here
 
     # Its end
 
@@ -329,7 +326,8 @@ class Connection:
         """Take nothing more, settle what is left until the deadline, and end. What was lost is said."""
         self.outbox.end()
         try:
-            self._sender.stop(deadline_s, lambda waited_s: self._show_progress(waited_s, deadline_s))
+            with self._lent():
+                self._sender.stop(deadline_s, lambda waited_s: self._show_progress(waited_s, deadline_s))
         except KeyboardInterrupt:  # nobody wants to wait: what is not settled goes into the spool, at once
             self._sender.stop(0.0, lambda waited_s: self._show_progress(waited_s, 0.0))
             raise
@@ -337,10 +335,12 @@ class Connection:
             self._end()
 
     def _end(self) -> None:
+        self._speak()
         is_first, self._ended = not self._ended, True
         end = self.statistics()
         if is_first:
-            log.info("sidelog: %s", last_words.summary(end, list(self._paths), time.monotonic() - self._begun_at))
+            took_s = time.monotonic() - self._begun_at
+            log.info("sidelog: %s", last_words.summary(end, self._runs, took_s))
         if self._sender.has_ended:
             self._wakeup.close()
             self.spool.close()
@@ -350,7 +350,7 @@ class Connection:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        with self._sender.paused():
+        with self._lent(), self._sender.paused():
             yield
 
     # The daemon

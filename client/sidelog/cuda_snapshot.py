@@ -90,36 +90,43 @@ class Ring:
     def __init__(self, buffer: torch.Tensor) -> None:
         self._buffer = buffer
         self._regions: deque[_Region] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def acquire(self, nbytes: int) -> _Region | None:
         """A stretch of ``nbytes``; None when there is none."""
         size = -(-nbytes // _ALIGNMENT) * _ALIGNMENT
-        capacity = self._buffer.numel()
         with self._lock:
             while self._regions and self._regions[0].free:
                 self._regions.popleft()
-            if not self._regions:
+            while True:
+                last = self._regions[-1] if self._regions else None
+                begin = self._place_for(size)
+                if begin is None:
+                    return None
+                region = _Region(begin, begin + size)
+                if last is (self._regions[-1] if self._regions else None):
+                    self._regions.append(region)
+                    return region
+                # A call that interrupted this one has taken the place.
+
+    def _place_for(self, size: int) -> int | None:
+        """Where a stretch of ``size`` bytes may begin."""
+        capacity = self._buffer.numel()
+        begin = 0
+        if self._regions:
+            head, tail = self._regions[0].begin, self._regions[-1].end
+            begin = tail
+            if tail <= head:  # wrapped: free between tail and head
+                if tail + size > head:
+                    return None
+            elif tail + size > capacity:
+                if size > head:
+                    return None
                 begin = 0
-            else:
-                head, tail = self._regions[0].begin, self._regions[-1].end
-                begin = tail
-                if tail <= head:  # wrapped: free between tail and head
-                    if tail + size > head:
-                        return None
-                elif tail + size > capacity:
-                    if size > head:
-                        return None
-                    begin = 0
-            if begin + size > capacity:
-                return None
-            region = _Region(begin, begin + size)
-            self._regions.append(region)
-            return region
+        return begin if begin + size <= capacity else None
 
     def release(self, region: _Region) -> None:
-        with self._lock:
-            region.free = True
+        region.free = True
 
     def view(self, region: _Region, nbytes: int, dtype: torch.dtype, shape: Sequence[int]) -> torch.Tensor:
         return self._buffer[region.begin : region.begin + nbytes].view(dtype).view(shape)
@@ -188,7 +195,7 @@ class Stager:
         self._side_stream = side_stream
         self._allocated: Event | None = allocated
         self._retired: deque[CudaSnapshot] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def take(self, tensors: Sequence[torch.Tensor], spec: BufferSpec) -> CudaSnapshot | None:
         """Copy one tensor, or several stacked; None when a ring is full."""
@@ -208,8 +215,11 @@ class Stager:
         self._retired.append(snapshot)
 
     def _free_retired(self) -> None:
-        while self._retired and self._retired[0].copied.query():
-            snapshot = self._retired.popleft()
+        while self._retired:
+            snapshot = self._retired.popleft()  # out of reach of a call that interrupts this one
+            if not snapshot.copied.query():
+                self._retired.appendleft(snapshot)
+                return
             if snapshot.staged is not None:
                 self.staging.release(snapshot.staged)
             self.pinned.release(snapshot.pinned)
@@ -244,7 +254,7 @@ class Stager:
 
 _stagers: dict[torch.device, Stager | None] = {}
 _side_streams: dict[torch.device, torch.cuda.Stream] = {}
-_made_lock = threading.Lock()
+_made_lock = threading.RLock()
 
 
 def stager_for(device: torch.device, budget_bytes: int) -> Stager | None:

@@ -20,7 +20,7 @@ from sidelog.light_lane import LightLane
 from sidelog.outbox import Outbox
 from sidelog.phase import Phase
 from sidelog.picture_lane import PictureLane
-from sidelog.runs import RunHandle
+from sidelog.runs import RunHandle, Runs
 from sidelog.spool import Spool
 from sidelog.statistics import Statistics, Totals
 from sidelog.turns import Turns
@@ -30,7 +30,6 @@ from sidelog_shared.errors import ProtocolError, SidelogError, VersionMismatch, 
 from sidelog_shared.frames import unpack
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import MIB
-from sidelog_shared.missing import PRESSURE, Missing, listed
 from sidelog_shared.records import Buffer, Lane, LaneState, Refusal, Worker
 
 SPOOL_AFTER_S = 1.5
@@ -49,6 +48,7 @@ class Delivery:
     Args:
         worker: who this is.
         outbox: what was called.
+        runs: where it goes.
         say: tells the user something (once per text).
         spool: where records are kept that no daemon takes; its only file.
 
@@ -60,10 +60,11 @@ class Delivery:
     """
 
     def __init__(
-        self, worker: Worker, outbox: Outbox, *, say: Callable[[str], None], spool: Spool | None = None
+        self, worker: Worker, outbox: Outbox, runs: Runs, *, say: Callable[[str], None], spool: Spool | None = None
     ) -> None:
         self._worker = worker
         self._outbox = outbox
+        self._runs = runs
         self._say = say
         self.phase = Phase.AWAY
         self.epoch = 0
@@ -74,7 +75,7 @@ class Delivery:
         self._light = LightLane(outbox, spool, say)
         self._heavy = HeavyLane(outbox, spool, say)
         self._pictures = PictureLane(outbox, self._totals, say)
-        self._admission = Admission((self._light, self._heavy, self._pictures), spool, say)
+        self._admission = Admission(runs, (self._light, self._heavy, self._pictures), spool, say)
         self._fences = Fences(self._light, self._heavy, self._pictures)
         self._balance = Balance(outbox, self._light, self._heavy, self._pictures, self._totals)
         self._instance = ""
@@ -86,31 +87,23 @@ class Delivery:
 
     # Runs
 
-    def add_run(self, run: RunHandle) -> None:
-        self._admission.add(run)
+    def _open_new_runs(self) -> bool:
+        """Ask the daemon for the runs that callers have opened; returns whether there are any."""
+        new = self._admission.take_new()
         if self.phase in (Phase.LIVE, Phase.OPENING):
-            self._open(run)
-
-    def unwritten_run(self, path: str) -> RunHandle | None:
-        return self._admission.find(path)
+            for run in new:
+                self._open(run)
+        return bool(new)
 
     def _close_runs(self) -> None:
         """Let the daemon let go of the runs that ended and whose records have all settled."""
         if self.phase is not Phase.LIVE:
             return
-        for end in self._fences.take_ends():
-            if end.run.users or end.number != end.run.closings:
-                continue  # it was opened again: what was logged since is waited for at its next end
-            self._admission.remove(end.run)
+        # One that was opened again is not among them: what was logged since is waited for at its next end.
+        for run in self._runs.forget(self._fences.take_ends):
+            self._admission.remove(run)
             # Also of a run that is refused: the daemon may have it open all the same, and only not be able to write it.
-            self._urgent.append(requests.CloseRun(end.run.id, self._missing_in({end.run.id})).frames(self.epoch))
-
-    def _missing_in(self, runs: set[int]) -> tuple[Missing, ...]:
-        """What of the pictures of these runs never reached a daemon that lives."""
-        counts = {key: count for key, count in self._pictures.lost_in_runs.items() if key[0] in runs}
-        dropped = self._outbox.drops_in_runs()
-        counts.update({(run, tag, PRESSURE): count for (run, tag), count in dropped.items() if run in runs})
-        return listed(counts)
+            self._urgent.append(requests.CloseRun(run.id, self._balance.missing_in({run.id})).frames(self.epoch))
 
     def _open(self, run: RunHandle) -> None:
         if self._admission.await_answer(run):
@@ -185,7 +178,7 @@ class Delivery:
         self.phase = Phase.LEAVING
         # A copy of the spool may be somewhere, or the file itself come back out of a backup.
         remember = self._spool is not None and self._spool.was_used
-        missing = self._missing_in(set(self._admission.handles))
+        missing = self._balance.missing_in(set(self._runs.by_id))
         self._urgent.append(requests.Bye(missing, remember).frames(self.epoch))
 
     # Replies
@@ -246,13 +239,14 @@ class Delivery:
             self._heard_troubles = known if not self._instance else 0
             self._pictures.doubt()
         self._instance = welcome.instance
+        self._admission.take_new()
         self.phase = Phase.OPENING
-        for run in self._admission.handles.values():
+        for run in list(self._runs.by_id.values()):
             self._open(run)
         self._enter_live()
 
     def _opened(self, opened: replies.Opened) -> None:
-        if opened.run not in self._admission.handles:  # closed with nothing logged: CLOSE_RUN came before it was open
+        if opened.run not in self._runs.by_id:  # closed with nothing logged: CLOSE_RUN came before it was open
             self._urgent.append(requests.CloseRun(opened.run).frames(self.epoch))
         awaited = self._admission.open(opened.run)
         self._pictures.resolve(opened.run, opened.marks)
@@ -303,6 +297,7 @@ class Delivery:
         while (fence := self._light.collect(now)) is not None:
             self._fences.keep(fence)
         self._heavy.collect(now)
+        self._open_new_runs()  # after what was logged into them was taken: no record is here before its run
         self._pass_fences()
 
     def spill(self, now: float) -> None:
@@ -324,9 +319,11 @@ class Delivery:
             self._urgent.append(requests.Flush().frames(self.epoch))
         if self._urgent:
             return self._urgent[0]
-        message = self._turns.peek(self._admission.handles, self.epoch)
-        if message is not None:
+        message = self._turns.peek(self._runs.by_id, self.epoch)
+        if message is not None and not self._open_new_runs():  # it may be a picture of one that was just opened
             return message
+        if self._urgent:
+            return self._urgent[0]
         if self._fences.ask_again():
             self._urgent.append(requests.Flush().frames(self.epoch))
         return self._urgent[0] if self._urgent else None

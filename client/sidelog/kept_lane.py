@@ -34,7 +34,7 @@ class KeptLane:
     Attributes:
         lost: records that were given up.
         unkept: records of runs that are refused, for which there was no room.
-        damaged: records that could not be read back from the spool.
+        damaged: records that could not be read back from the spool, or are not there any more.
         left_in_spool: those that stand there and nowhere else, once the lane was abandoned.
     """
 
@@ -56,6 +56,7 @@ class KeptLane:
         self._pending = 0
         self._held = HeldEntries(self._settled, window.part(BACKLOG_PART))
         self._is_backlogs_turn = False
+        self._is_damaged = False
         self._spool = EntrySpool(spool)
         self._say = say
         self.lost = 0
@@ -191,6 +192,8 @@ class KeptLane:
         Returns:
             How many records were put there.
         """
+        self._spool.tend(epoch)
+        self._miss_damaged()
         if not self._spool.takes:
             return 0
         self._separate(before)
@@ -201,7 +204,33 @@ class KeptLane:
         for run in self._held.runs:
             spilled, room = self._spill_held(run, before, room, epoch)
             count += spilled
+        self._miss_damaged()
         return count
+
+    def _miss_damaged(self) -> None:
+        """What was in the spool, and is not there any more because somebody has cut the file, is lost."""
+        if self._spool.is_newly_damaged() or self._is_damaged:
+            self._give_up_damaged()
+
+    def _give_up_damaged(self, *, at_last: bool = False) -> None:
+        known = self.pending
+        self._entries, gone = self._spool.without_damaged(self._entries, at_last=at_last)
+        left = self._entries[:]
+        for entry in gone:
+            self._window.remove(entry)
+        for run in self._held.runs:
+            kept, gone_too = self._spool.without_damaged(self._held.entries_of(run), at_last=at_last)
+            self._held.replace(run, kept)
+            left += kept
+            gone += gone_too
+        for entry in gone:
+            self._forget(entry)
+        self._is_damaged = self._spool.has_damaged(left)
+        self._line_up()
+        self._count()
+        if lost := known - self.pending:
+            self.damaged += lost
+            self._say(f"{lost:,} records are lost: they stood in the spool, which is cut or damaged there")
 
     def _spill_held(self, run: int, before: float, room_bytes: int, epoch: int) -> tuple[int, int]:
         """As :meth:`_spilled`, of a run that is refused: all of it once it is time for the oldest. It may go on for
@@ -337,8 +366,15 @@ class KeptLane:
         self._spool.release(entry)
 
     def _give_up_all(self) -> None:
-        self.left_in_spool = self.spooled
-        self.lost += self.pending - self.left_in_spool
+        is_there = self._spool.is_there_at_last()
+        self._give_up_damaged(at_last=True)
+        spooled = self.spooled
+        self.lost += self.pending - spooled
+        if is_there or not spooled:
+            self.left_in_spool = spooled
+        else:
+            self.damaged += spooled
+            self._say(f"{spooled:,} records are lost: they stood in a spool that was moved or removed, see above")
         for run in list(self._held.runs):
             self._entries += self._held.let_go(run)
         for entry in self._entries:

@@ -187,6 +187,25 @@ def sent_again(messages: Iterable[list[bytes]], settled: IntervalSet, epoch: int
     return again
 
 
+def numbers_in(messages: Iterable[list[bytes]]) -> IntervalSet:
+    """The numbers of the records that are whole, of a place in the spool where some messages are missing.
+
+    Raises:
+        DamagedSpool: what stands there is no such message.
+    """
+    numbers = IntervalSet()
+    for frames in messages:
+        envelope = read_kept(frames)
+        if envelope.kind == MessageKind.SCALARS:
+            columns = requests.Scalars.read(envelope).columns
+            numbers.add(columns.first_seq, columns.last_seq)
+        elif envelope.kind == MessageKind.RECORD:
+            record = requests.RecordMessage.read(envelope).record
+            if not record.in_parts:  # it is larger than PLACE_BYTES, so what is missing there is a part of it
+                numbers.add(record.seq, record.seq)
+    return numbers
+
+
 def entries_in(messages: Iterable[list[bytes]], made_at: float) -> list[Entry]:
     """Messages from the spool, as entries in memory.
 

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from sidelog.runs import MAX_PATHS, Runs
 from sidelog.statistics import NOT_KNOWN, Statistics
 
 MAX_TAGS_TOLD = 8
@@ -26,6 +27,11 @@ class Kept:
     exists: bool = True
 
     @property
+    def words(self) -> str:
+        """The end of an error's message: where the records are that it is about. Pictures are not kept there."""
+        return f"; reliable records are kept in {self.path} (sidelog replay writes what this process does not)"
+
+    @property
     def command(self) -> str:
         """What writes it into the event files."""
         return replay_command(self.path)
@@ -36,9 +42,17 @@ def replay_command(path: Path) -> str:
     return f"sidelog replay {shlex.quote(str(path))}"
 
 
-def summary(end: Statistics, paths: list[str], took_s: float) -> str:
-    """One line on how it went."""
-    more = f" and {len(paths) - MAX_RUNS_TOLD:,} other runs" if len(paths) > MAX_RUNS_TOLD else ""
+def summary(end: Statistics, runs: Runs, took_s: float) -> str:
+    """One line on how it went.
+
+    Args:
+        end: what became of the records.
+        runs: where they went.
+        took_s: how long there was a connection.
+    """
+    paths = list(runs.first_paths)
+    count = len(paths) if len(paths) < MAX_PATHS else runs.openings
+    more = f" and {count - MAX_RUNS_TOLD:,} other runs" if count > MAX_RUNS_TOLD else ""
     return (
         f"{', '.join(paths[:MAX_RUNS_TOLD])}{more}: {end.written:,} records written, {end.dropped:,} dropped, "
         f"{end.spooled:,} spooled, {_missing(end):,} lost, in {took_s:.1f} s"

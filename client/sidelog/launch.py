@@ -139,6 +139,8 @@ def _spawn(rendezvous: Rendezvous, logdir: str, write_fd: int) -> int:
             f"--ready-fd={_READY_FD}",
             f"--idle-exit={IDLE_EXIT_S}",
             f"--logdir={logdir}",
+            # Not by the environment: the daemon is in another folder, and a variable may be relative.
+            f"--runtime-folder={rendezvous.folder}",
         ],
         os.environ,
         file_actions=[

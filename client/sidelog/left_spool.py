@@ -9,7 +9,8 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,9 +23,17 @@ from sidelog_shared.errors import ConfigError, ProtocolError, TransportError
 from sidelog_shared.frames import Envelope, MessageKind
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.leases import STALE_S, process_started_at
+from sidelog_shared.limits import MIB
 from sidelog_shared.records import BufferSpec, Lane, Record, Worker
 
+SEARCHED_BYTES = 8 * MIB
+"""So far a file is searched for what makes it worth a replay, where it does not begin with it: it is named by each
+training that starts, and by a status that is shown every second. Of a longer one the replay itself finds out."""
 _HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
+
+
+class NothingWhole(ConfigError):
+    """A file of which nothing can be replayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,7 @@ class LeftSpool:
         entries: the records of each reliable lane, in the file's order.
         spool: the file, open and locked.
         endpoint: the daemon that was to write it; empty for the local one.
+        nameless: how many records there are of each run of which nothing says where it is; they are in no entry.
         damaged_bytes: bytes that are no message: what stood there is lost.
         torn_bytes: bytes of a last message that was never whole: its process was killed while it wrote them.
     """
@@ -48,21 +58,20 @@ class LeftSpool:
     damaged_bytes: int
     torn_bytes: int
     endpoint: str = ""
+    nameless: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
         """How many records it holds; some may stand in the event files already."""
-        return sum(
-            last - first + 1 for entries in self.entries.values() for entry in entries for first, last in entry.ranges
-        )
+        return sum(_count(entry) for entries in self.entries.values() for entry in entries)
 
 
 def left_spools(folders: Iterable[Path]) -> list[Path]:
-    """The spools in these folders whose processes are gone, the oldest first."""
+    """The spools in these folders whose processes are gone and that may be replayed, the oldest first."""
     found: list[tuple[float, Path]] = []
     for path in [path for folder in folders for path in folder.glob(f"*{SUFFIX}")]:
         with contextlib.suppress(OSError):  # it is gone by now, or nobody can read it
-            if not _is_in_use(path):
+            if not is_in_use(path) and may_be_replayed(path):
                 found.append((path.stat().st_mtime, path))
     return [path for _, path in sorted(found)]
 
@@ -71,11 +80,16 @@ def remove_drafts(folders: Iterable[Path]) -> None:
     """Remove spools that were being written anew when their processes were killed: the old ones are still there."""
     for path in [path for folder in folders for path in folder.glob(f"*{SUFFIX}{DRAFT}")]:
         with contextlib.suppress(OSError):
-            if not _is_in_use(path):
+            if not is_in_use(path):
                 path.unlink()
 
 
-def _is_in_use(path: Path) -> bool:
+def is_in_use(path: Path) -> bool:
+    """Whether its worker lives, or somebody replays it.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
     fd = open_private(path, os.O_RDONLY)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -84,6 +98,42 @@ def _is_in_use(path: Path) -> bool:
         return error.errno in _HELD or _worker_lives(path, fd)
     else:
         return False
+    finally:
+        close_private(fd)
+
+
+def may_be_replayed(path: Path) -> bool:
+    """Whether a spool says whose records it holds, as far as that can be seen quickly.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    fd = open_private(path, os.O_RDONLY)
+    try:
+        size = os.fstat(fd).st_size
+        if size > SEARCHED_BYTES or recording.is_of_another_version(fd):
+            return True
+        return any(_is_hello(found) for found in recording.read(fd, 0, size))
+    finally:
+        close_private(fd)
+
+
+def _is_hello(found: recording.Recorded | recording.Unreadable) -> bool:
+    try:
+        return isinstance(found, recording.Recorded) and read_kept(found.frames).kind == MessageKind.HELLO
+    except DamagedSpool:
+        return False
+
+
+def worker_may_live(path: Path) -> bool:
+    """Whether a spool is in use, or its process lives: it may have made it just now, and not locked it yet.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    fd = open_private(path, os.O_RDONLY)
+    try:
+        return is_in_use(path) or _worker_lives(path, fd)
     finally:
         close_private(fd)
 
@@ -110,7 +160,8 @@ def open_left_spool(path: Path, *, say: Callable[[str], None]) -> LeftSpool:
         say: tells the user something.
 
     Raises:
-        ConfigError: it is no spool, or cannot be opened.
+        NothingWhole: it is no spool, or too little of it is whole.
+        ConfigError: it is of another version, or cannot be opened.
         TransportError: the process that writes it lives.
     """
     try:
@@ -119,14 +170,18 @@ def open_left_spool(path: Path, *, say: Callable[[str], None]) -> LeftSpool:
         raise ConfigError(f"spool {path} cannot be opened: {error.strerror}") from error
     try:
         _lock(fd, path)
-        if not stat.S_ISREG(os.fstat(fd).st_mode) or not recording.is_recording(fd):
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ConfigError(f"{path} is no spool, expected a regular file")
+        if recording.is_of_another_version(fd):
             raise ConfigError(f"{path} is no spool of this version, expected a file that begins with "
                               f"{recording.FILE_HEADER!r}")  # fmt: skip
         index = _Index()
         for found in recording.read(fd):
             index.take(found)
         if index.worker is None:
-            raise ConfigError(f"{path} does not say whose records it holds, expected a HELLO at its beginning")
+            raise NothingWhole(f"{path} is no spool, or too little of it is whole: it does not say whose records it "
+                               "holds, expected a HELLO somewhere in it")  # fmt: skip
+        nameless = index.leave_out_nameless()
         places = [entry.place for entries in index.entries.values() for entry in entries if entry.place is not None]
         spool = Spool.adopt(path, fd, index.worker, places, say=say)
     except OSError as error:
@@ -144,6 +199,7 @@ def open_left_spool(path: Path, *, say: Callable[[str], None]) -> LeftSpool:
         index.damaged_bytes,
         index.torn_bytes,
         index.endpoint,
+        nameless,
     )
 
 
@@ -162,7 +218,7 @@ def _lock(fd: int, path: Path) -> None:
 
 @dataclass(slots=True)
 class _Index:
-    """What was found so far."""
+    """What was found so far; of what stands in the file more than once, what came first."""
 
     worker: Worker | None = None
     endpoint: str = ""
@@ -198,11 +254,12 @@ class _Index:
         match envelope.kind:
             case MessageKind.HELLO:
                 hello = requests.Hello.read(envelope)
-                self.worker, self.endpoint = hello.worker, hello.endpoint
+                if self.worker is None:
+                    self.worker, self.endpoint = hello.worker, hello.endpoint
             case MessageKind.OPEN_RUN:
                 run = requests.OpenRun.read(envelope)
                 opened_at = 0.0 if run.wall_time is None else run.wall_time
-                self.runs[run.run] = RunHandle(run.run, run.path, opened_at)
+                self.runs.setdefault(run.run, RunHandle(run.run, run.path, opened_at))
             case MessageKind.SCALARS:
                 columns = requests.Scalars.read(envelope).columns
                 nbytes = scalars_bytes(columns)
@@ -213,6 +270,17 @@ class _Index:
                     self._record, self._begun_at, self._missing_bytes = record, found.offset, record.nbytes
                 else:
                     self._add_record(record, place)
+
+    def leave_out_nameless(self) -> dict[int, int]:
+        """Leave out the records of runs that nothing opens; returns how many there are of each."""
+        nameless: Counter[int] = Counter()
+        for lane, entries in self.entries.items():
+            for entry in entries:
+                if unknown := entry.spans.keys() - self.runs.keys():
+                    # A worker writes messages of one run each; of another's with several none of it is sent.
+                    nameless[min(unknown)] += _count(entry)
+            self.entries[lane] = [entry for entry in entries if entry.spans.keys() <= self.runs.keys()]
+        return dict(nameless)
 
     def _part(self, part: requests.Part, end: int) -> None:
         record = self._record
@@ -258,3 +326,7 @@ class _Index:
         before.spans = {run: (before.spans[run][0], spans[run][1]) for run in spans}
         before.nbytes += nbytes
         before.place = Place(before.place.offset, place.end)
+
+
+def _count(entry: Entry) -> int:
+    return sum(last - first + 1 for first, last in entry.ranges)

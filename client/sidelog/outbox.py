@@ -47,6 +47,7 @@ class Outbox:
         late: calls that were not taken because the connection was ending, or had ended.
         dropped: pictures dropped here, by tag.
         dropped_in_runs: the same, by run and tag.
+        lock: of everything but the queues themselves; see :mod:`sidelog.reentry`.
     """
 
     def __init__(self, wake: Callable[[], None], *, pressure_bytes: int, heavy_bytes: int) -> None:
@@ -71,8 +72,8 @@ class Outbox:
         self._taken = 0
         self._fences = 0
         self._ended = False
-        self._lock = threading.Lock()
-        self._heavy_room = threading.Condition(self._lock)
+        self.lock = threading.RLock()
+        self._heavy_room = threading.Condition(self.lock)
 
     # Calling threads
 
@@ -90,16 +91,17 @@ class Outbox:
     def _has_room(self, call: ScalarCall | RecordCall) -> bool:
         if not isinstance(call, RecordCall):
             return True
-        with self._lock:
+        nbytes = call.nbytes
+        with self.lock:
             # One that is larger than all there may be is taken when nothing else waits.
-            if self._light_bytes and self._light_bytes + call.nbytes > MAX_LIGHT_BYTES:
+            if self._light_bytes and self._light_bytes + nbytes > MAX_LIGHT_BYTES:
                 return False
-            self._light_bytes += call.nbytes
+            self._light_bytes += nbytes
         return True
 
     def put_fence(self, fence: Fence) -> None:
         """Queue a fence behind all that this thread has called; there is always room for it."""
-        with self._lock:
+        with self.lock:
             fence.heavy_target = self._heavy_put
             fence.picture_target = self._taken + len(self._pictures)
             self._fences += 1
@@ -113,9 +115,11 @@ class Outbox:
             nbytes: its size.
             wait_s: so long it may wait for room.
         """
+        may_wait = bool(wait_s) and nbytes <= self.heavy_budget_bytes
+        if may_wait and not self._has_heavy_room(nbytes):
+            self._wake()
         with self._heavy_room:
-            if not self._has_heavy_room(nbytes) and wait_s and nbytes <= self.heavy_budget_bytes:
-                self._wake()
+            if may_wait and not self._has_heavy_room(nbytes):
                 self._heavy_room.wait_for(lambda: self._ended or self._has_heavy_room(nbytes), wait_s)
             if not self._ended and self._has_heavy_room(nbytes):
                 self._heavy_held_bytes += nbytes
@@ -128,7 +132,7 @@ class Outbox:
 
     def put_heavy(self, call: RecordCall) -> None:
         """Queue a heavy record for which there is room."""
-        with self._lock:
+        with self.lock:
             self._heavy_put += 1
             self._heavy.append(call)
         # A sender that is woken may take the interpreter lock from this thread before it is back in the training.
@@ -152,7 +156,7 @@ class Outbox:
             self._wake()
 
     def _refuse(self) -> None:
-        with self._lock:
+        with self.lock:
             if self._ended:
                 self.late += 1
             else:
@@ -174,48 +178,52 @@ class Outbox:
 
     def make_room(self, run: int, tag: str) -> bool:
         """Drop the picture whose turn it is, by the policy; False when there is none left to drop."""
-        with self._lock:
-            if not self._pictures:
-                return False
-            self._drop(self._victim(run, tag))
+        with self.lock:
+            victim = self._take_victim(run, tag)
+        if victim is None:
+            return False
+        for snapshot in victim.snapshots:
+            snapshot.release()
         return True
 
     def count_drop(self, run: int, tag: str) -> None:
         """A picture for which there was no memory at all."""
-        with self._lock:
-            self.dropped[tag] += 1
-            self.dropped_in_runs[run, tag] += 1
+        with self.lock:
+            self._count_drop(run, tag)
         if self.dormant or self.flows:
             self._wake()
 
-    def _victim(self, run: int, tag: str) -> RecordCall:
-        for call in list(self._pictures):  # a copy: other threads append meanwhile
-            if call.tag == tag and call.run == run:
-                return call
-        return self._pictures[0]
+    def _take_victim(self, run: int, tag: str) -> RecordCall | None:
+        waiting = list(self._pictures)  # a copy: other threads append meanwhile
+        same = [call for call in waiting if call.tag == tag and call.run == run]
+        for call in same[:1] or waiting[:1]:
+            try:
+                self._pictures.remove(call)
+            except ValueError:  # a call that interrupted this one has dropped it
+                return self._take_victim(run, tag)
+            self._count_drop(call.run, call.tag)
+            return call
+        return None
 
-    def _drop(self, call: RecordCall) -> None:
-        self._pictures.remove(call)
-        self.dropped[call.tag] += 1
-        self.dropped_in_runs[call.run, call.tag] += 1
-        for snapshot in call.snapshots:
-            snapshot.release()
+    def _count_drop(self, run: int, tag: str) -> None:
+        self.dropped[tag] += 1
+        self.dropped_in_runs[run, tag] += 1
 
     # The sender thread
 
     def drops(self) -> Counter[str]:
         """Pictures dropped here so far, by tag."""
-        with self._lock:
+        with self.lock:
             return self.dropped.copy()
 
     def drops_in_runs(self) -> Counter[tuple[int, str]]:
         """Pictures dropped here so far, by run and tag."""
-        with self._lock:
+        with self.lock:
             return self.dropped_in_runs.copy()
 
     def take_picture(self) -> RecordCall | None:
         """The oldest picture that waits; gets its ordinal."""
-        with self._lock:
+        with self.lock:
             if not self._pictures:
                 return None
             call = self._pictures.popleft()
@@ -225,7 +233,7 @@ class Outbox:
 
     def take_heavy(self) -> RecordCall | None:
         """The oldest heavy record that waits; the n-th that is taken is number n of its lane."""
-        with self._lock:
+        with self.lock:
             return self._heavy.popleft() if self._heavy else None
 
     def free_heavy(self, nbytes: int) -> None:
@@ -240,7 +248,7 @@ class Outbox:
 
     def free_light(self, nbytes: int) -> None:
         """A text or the like was taken off the light queue."""
-        with self._lock:
+        with self.lock:
             self._light_bytes -= nbytes
 
     @property
@@ -279,20 +287,20 @@ class Outbox:
 
     def fence_passed(self) -> None:
         """A fence was taken off the queue."""
-        with self._lock:
+        with self.lock:
             self._fences -= 1
 
     @property
     def light_count(self) -> int:
         """Records that wait in the light queue."""
-        with self._lock:
+        with self.lock:
             return max(0, len(self.light) - self._fences)
 
     def first_waiting_ordinal(self, runs: frozenset[int] | None = None) -> int | None:
         """What the oldest picture that waits, of these runs, will get; None when none does."""
         if runs is None:
             return self._taken + 1 if self._pictures else None
-        with self._lock:
+        with self.lock:
             waiting = enumerate(list(self._pictures), start=self._taken + 1)
             return next((ordinal for ordinal, call in waiting if call.run in runs), None)
 

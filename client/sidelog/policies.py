@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import count
 
 from sidelog_shared.errors import ConfigError
 
@@ -27,7 +27,7 @@ class Policy:
 
 
 class Policies:
-    """Of one writer. What was said last counts first.
+    """Of one writer. What was said last counts first. Without a lock: a child may be forked in the middle of a call.
 
     Attributes:
         exist: whether anything was said.
@@ -35,10 +35,9 @@ class Policies:
 
     def __init__(self) -> None:
         self.exist = False
-        self._rules: list[tuple[str, Policy]] = []
+        self._rules: tuple[tuple[str, Policy], ...] = ()
         self._of_tags: dict[str, Policy] = {}
-        self._calls: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._calls: dict[str, Iterator[int]] = {}
 
     def add(self, pattern: str, keep: str, every: int) -> None:
         """See :meth:`sidelog.SummaryWriter.policy`."""
@@ -48,10 +47,9 @@ class Policies:
             raise ConfigError(f"policy keep is {keep!r}, expected 'latest' or 'all'")
         if type(every) is not int or every < 1:
             raise ConfigError(f"policy every is {every!r}, expected an integer of at least 1")
-        with self._lock:
-            self._rules.insert(0, (pattern, Policy(keep == "all", every)))
-            self._of_tags.clear()
-            self.exist = True
+        self._rules = ((pattern, Policy(keep == "all", every)), *self._rules)
+        self._of_tags = {}
+        self.exist = True
 
     def of(self, tag: str) -> Policy:
         try:
@@ -64,15 +62,14 @@ class Policies:
         every = self.of(tag).every
         if every == 1:
             return True
-        with self._lock:
-            self._calls[tag] += 1
-            return self._calls[tag] % every == 1
+        calls = self._calls.get(tag) or self._calls.setdefault(tag, count())
+        return next(calls) % every == 0
 
     def _look_up(self, tag: str) -> Policy:
-        with self._lock:
-            if len(self._of_tags) >= MAX_TAGS:
-                self._of_tags.clear()
-                self._calls.clear()
-            found = next((policy for pattern, policy in self._rules if fnmatchcase(tag, pattern)), Policy())
-            self._of_tags[tag] = found
-            return found
+        of_tags = self._of_tags  # that of the rules as they are now: who adds one begins another
+        if len(of_tags) >= MAX_TAGS:
+            of_tags.clear()
+            self._calls = {}
+        found = next((policy for pattern, policy in self._rules if fnmatchcase(tag, pattern)), Policy())
+        of_tags[tag] = found
+        return found

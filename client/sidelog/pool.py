@@ -42,6 +42,9 @@ class SlotPool:
 
     Args:
         budget_bytes: sum of all buffers, in use or free.
+
+    Attributes:
+        lock: of the sums; see :mod:`sidelog.reentry`.
     """
 
     def __init__(self, budget_bytes: int) -> None:
@@ -49,7 +52,7 @@ class SlotPool:
         self._free: dict[int, list[Slot]] = {}
         self._allocated_bytes = 0
         self._charged_bytes = 0
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
 
     @property
     def budget_bytes(self) -> int:
@@ -58,7 +61,7 @@ class SlotPool:
     @property
     def used_bytes(self) -> int:
         """Buffers that are taken, and what was charged."""
-        with self._lock:
+        with self.lock:
             return self._taken_bytes()
 
     def acquire(self, nbytes: int) -> Slot | None:
@@ -78,11 +81,11 @@ class SlotPool:
 
     def discard(self, slot: Slot) -> None:
         """Give up a buffer that somebody may still read (a closed socket's I/O thread); it is not used again."""
-        with self._lock:
+        with self.lock:
             self._allocated_bytes -= len(slot.array)
 
     def _allocate(self, capacity: int) -> Slot | None:
-        with self._lock:
+        with self.lock:
             self._free.setdefault(capacity, [])
             if self._taken_bytes() + capacity > self._budget_bytes:
                 return None  # and what is free stays warm
@@ -93,7 +96,7 @@ class SlotPool:
 
     def charge(self, nbytes: int) -> bool:
         """Count memory from elsewhere that waits beside ours; False when the budget does not allow it."""
-        with self._lock:
+        with self.lock:
             if self._taken_bytes() + nbytes > self._budget_bytes or not self._make_room(nbytes):
                 return False
             self._charged_bytes += nbytes
@@ -101,7 +104,7 @@ class SlotPool:
 
     def refund(self, nbytes: int) -> None:
         """What was charged waits no more."""
-        with self._lock:
+        with self.lock:
             self._charged_bytes -= nbytes
 
     def _make_room(self, nbytes: int) -> bool:
@@ -114,12 +117,12 @@ class SlotPool:
         return (
             self._charged_bytes
             + self._allocated_bytes
-            - sum(capacity * len(free) for capacity, free in self._free.items())
+            - sum([capacity * len(free) for capacity, free in list(self._free.items())])
         )
 
     def _evict(self) -> bool:
         """Let go of one free buffer, of the class that has the most free bytes; False when none is free."""
-        capacity = max(self._free, key=lambda size: size * len(self._free[size]), default=0)
+        _, capacity = max([(size * len(free), size) for size, free in list(self._free.items())], default=(0, 0))
         try:
             self._free[capacity].pop()
         except (KeyError, IndexError):

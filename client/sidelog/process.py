@@ -24,7 +24,7 @@ _connections: dict[str, Connection] = {}
 _leaving: list[Connection] = []
 """Those that interpreter exit is settling."""
 _inherited: list[Connection] = []
-_registry_lock = threading.Lock()
+_registry_lock = threading.RLock()
 
 
 def connect(settings: Settings, path: str) -> tuple[Connection, RunHandle]:
@@ -40,7 +40,10 @@ def connect(settings: Settings, path: str) -> tuple[Connection, RunHandle]:
     with _registry_lock:
         connection = _connections.get(key)
         if connection is None:
-            connection = _connections[key] = Connection(settings, rendezvous)
+            made = Connection(settings, rendezvous)
+            connection = _connections.setdefault(key, made)
+            if connection is not made:  # a call that interrupted this one was faster
+                made.stop(0.0)
             _settle_at_exit()
         terminated.settle_before_dying(_settlers)
         return connection, connection.open_run(path)
@@ -127,7 +130,7 @@ def _after_fork_in_child() -> None:
     What it inherited is kept, so that nothing of it is closed by the garbage collector.
     """
     global _registry_lock  # noqa: PLW0603  # the parent's may be held by a thread that does not exist here
-    _registry_lock = threading.Lock()
+    _registry_lock = threading.RLock()
     _inherited.extend([*_connections.values(), *_leaving])
     _connections.clear()
     _leaving.clear()

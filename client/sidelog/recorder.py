@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 MAX_SERIES = 100_000
 """Tags that are remembered as good. A tag with a step in it would be a new one each time."""
 
+MIN_TRIALS = 16
+"""So many more runs of ``add_hparams`` than twice those that were left, and it is seen which have settled."""
+
 
 class Recorder:
     """Logs into one run of one connection.
@@ -57,9 +60,10 @@ class Recorder:
         self._logdir = logdir
         self._run = run
         self._subruns: dict[str, RunHandle] = {}
-        self._trials: list[RunHandle] = []
+        self._trials: dict[RunHandle, None] = {}
+        self._trials_looked_through = 0
         self._purge_step: int | None = None
-        self._opening = threading.Lock()
+        self._opening = threading.RLock()
         # One object per series: the sender numbers series by identity.
         self._series: dict[str, Series] = {}
         self._described: dict[tuple[str, str, str, ScalarForm], Series] = {}
@@ -74,7 +78,15 @@ class Recorder:
     @property
     def awaited(self) -> list[RunHandle]:
         """Those whose records a flush waits for: also of :meth:`add_hparams`, which closes its own."""
+        self._forget_settled_trials()
         return [*self.runs, *self._trials]
+
+    def _forget_settled_trials(self) -> None:
+        """All but those whose records are under way, and those that are refused, which a flush raises for."""
+        for trial in list(self._trials):
+            if not trial.refused and not self.connection.knows(trial):
+                self._trials.pop(trial, None)
+        self._trials_looked_through = len(self._trials)
 
     def add_scalar(
         self,
@@ -127,7 +139,9 @@ class Recorder:
         calls = [None if call is None else (Series(run.id, call[0].tag), *call[1:]) for call in checked]
         self._put(RecordCall(run.id, Kind.HPARAMS, "hparams", None, wall_time, {}, (kept_bytes(document),)))
         self._put_scalars(name, calls)
-        self._trials.append(run)
+        if len(self._trials) >= 2 * self._trials_looked_through + MIN_TRIALS:
+            self._forget_settled_trials()
+        self._trials[run] = None
         self.connection.close_run(run)
 
     def _put_scalars(self, tag: str, calls: Sequence[ScalarCall | None]) -> list[ScalarCall]:
@@ -324,7 +338,11 @@ class Recorder:
         with self._opening:  # each is opened once, for it is closed once
             run = self._subruns.get(name)
             if run is None:
-                run = self._subruns[name] = self.connection.open_run(self._path_of(name))
+                run = self.connection.open_run(self._path_of(name))
+                if name in self._subruns:  # a call that interrupted this one was faster
+                    self.connection.close_run(run)
+                    return run
+                self._subruns[name] = run
                 if self._purge_step is not None:
                     self._put_purge(run)
             return run

@@ -5,18 +5,21 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
 
 from sidelog.connection import FLUSH_TIMEOUT_S, Connection
-from sidelog.left_spool import LeftSpool, left_spools, open_left_spool
+from sidelog.left_spool import LeftSpool, NothingWhole, left_spools, open_left_spool, worker_may_live
 from sidelog.settings import Settings, spool_folders
+from sidelog.spool import SUFFIX
+from sidelog.spool_path import free_path
 from sidelog.statistics import Statistics
 from sidelog_shared.errors import ConfigError, SidelogError, TransportError
 from sidelog_shared.rendezvous import Rendezvous
 
 DAMAGED_SUFFIX = ".damaged"
-"""Of a file of which all is written that is whole."""
+"""Of a file of which all is written that is whole, if anything is: nobody asks for its replay any more."""
 
 
 class Exit(IntEnum):
@@ -85,6 +88,10 @@ def _replay(path: Path, endpoint: str | None, timeout_s: float) -> Exit:
 
     try:
         left = open_left_spool(path, say=say)
+    except NothingWhole as error:
+        say(str(error))
+        _set_aside(path, say)
+        return Exit.USAGE
     except ConfigError as error:
         say(str(error))
         return Exit.USAGE
@@ -98,6 +105,9 @@ def _replay(path: Path, endpoint: str | None, timeout_s: float) -> Exit:
         say(f"{path} is kept: {error}")
         return Exit.USAGE
     _announce(path, left, settings.endpoint)
+    if left.nameless and not left.count:  # no daemon is needed for nothing
+        left.spool.close()
+        return _keep_nameless(path, left, say)
     try:
         statistics = _write(settings, left, timeout_s)
     except SidelogError as error:
@@ -110,17 +120,44 @@ def _replay(path: Path, endpoint: str | None, timeout_s: float) -> Exit:
     print(f"{path}: {done}")
     is_whole = not (left.damaged_bytes or statistics.lost)
     if not is_whole:
-        say(f"{left.damaged_bytes:,} bytes of {path} are damaged, the records in them are lost; all else is written")
+        rest = "" if statistics.rejected or left.nameless else "; all else is written"
+        say(f"{left.damaged_bytes:,} bytes of {path} are damaged, what stood in them alone is lost{rest}")
+    return _keep_nameless(path, left, say) if left.nameless else _finish(path, say, is_whole=is_whole)
+
+
+def _keep_nameless(path: Path, left: LeftSpool, say: Callable[[str], None]) -> Exit:
+    for run, count in left.nameless.items():
+        say(f"{count:,} records of run {run} are not written: what said where it belongs is damaged")
+    say(f"{path} is kept: they stand in it")
+    return Exit.NOT_WRITTEN
+
+
+def _finish(path: Path, say: Callable[[str], None], *, is_whole: bool) -> Exit:
+    """All that is whole is written: remove the file, or give it the name of a damaged one."""
     try:
         if is_whole:
             path.unlink()
         else:
             if path.suffix != DAMAGED_SUFFIX:
-                path = path.rename(path.with_name(f"{path.name}{DAMAGED_SUFFIX}"))
+                path = _renamed(path)
             say(f"the file is {path} now")
     except OSError as error:
         say(f"{path} stays where it is, and is not needed any more: {error.strerror}")
     return Exit.WRITTEN if is_whole else Exit.DAMAGED
+
+
+def _set_aside(path: Path, say: Callable[[str], None]) -> None:
+    """Of what cannot be replayed: a spool gets another name, so that nobody recommends it again. Other files do not."""
+    try:
+        is_spool = path.suffix == SUFFIX and path.parent.resolve() in [folder.resolve() for folder in spool_folders()]
+        if is_spool and not worker_may_live(path):
+            say(f"the file is {_renamed(path)} now")
+    except OSError as error:
+        say(f"{path} stays where it is: {error.strerror}")
+
+
+def _renamed(path: Path) -> Path:
+    return path.rename(free_path(path.with_name(f"{path.name}{DAMAGED_SUFFIX}")))
 
 
 def _settings(left: LeftSpool, endpoint: str | None) -> Settings:

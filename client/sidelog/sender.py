@@ -11,13 +11,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import zmq
 
 from sidelog.delivery import Delivery
 from sidelog.outbox import Outbox
 from sidelog.phase import Phase
+from sidelog.reentry import Flag
 from sidelog_shared.errors import MissingExtra, SidelogError, TransportError
 from sidelog_shared.frames import is_state
 from sidelog_shared.limits import KIB, MAX_FRAME_BYTES
@@ -56,13 +57,14 @@ class Sender:
     Args:
         delivery: the protocol's state; driven under ``lock``.
         outbox: what was called.
-        lock: held while ``delivery`` is driven, here and by callers that open runs or ask for statistics.
+        changes: entered while ``delivery`` is driven, for those who look at it.
         find_endpoint: gives the daemon's endpoint; may take a second, and may start the daemon; asks what it is
             given, every few hundredths of a second, whether to give up.
         daemon_lives: whether the daemon's process certainly lives, where that can be known.
         patience_s: see :meth:`is_hopeless`.
         memory_is_short: whether snapshots that the daemon has not taken over fill half of their memory.
         say: tells the user something, once per text.
+        speak: tells what came up while ``delivery`` was driven.
     """
 
     def __init__(
@@ -71,29 +73,31 @@ class Sender:
         outbox: Outbox,
         *,
         wakeup: Wakeup,
-        lock: threading.Lock,
+        changes: AbstractContextManager[None],
         find_endpoint: Callable[[Callable[[], bool]], str],
         daemon_lives: Callable[[], bool],
         patience_s: float,
         memory_is_short: Callable[[], bool],
         say: Callable[[str], None],
+        speak: Callable[[], None],
     ) -> None:
         self._delivery = delivery
         self._outbox = outbox
         self._wakeup = wakeup
-        self._lock = lock
+        self._changes = changes
         self._find_endpoint = find_endpoint
         self._daemon_lives = daemon_lives
         self._patience_s = patience_s
         self._memory_is_short = memory_is_short
         self._say = say
+        self._speak = speak
         self._endpoint = ""
         self._socket: zmq.Socket[bytes] | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._cannot_send = False
         self._stop_by: float | None = None
         self._stop_after_s = 0.0
-        self._paused = threading.Lock()
+        self._paused = threading.RLock()
         self._tries = 0
         self._was_live = False
         self._hopeless = False
@@ -105,7 +109,7 @@ class Sender:
         self._greeted_at = 0.0
         self._away_since = time.monotonic()
         self._worked_at = 0.0
-        self._ended = threading.Event()
+        self._ended = Flag()
         self._thread = threading.Thread(target=self._main, name="sidelog-sender", daemon=True)
         self.problem: SidelogError | None = None
 
@@ -114,8 +118,8 @@ class Sender:
 
     @property
     def is_live(self) -> bool:
-        """Whether records flow."""
-        return self._delivery.phase is Phase.LIVE
+        """Whether a daemon answers: records flow, or will once it has opened the runs."""
+        return self._delivery.phase in (Phase.OPENING, Phase.LIVE)
 
     def is_hopeless(self, waited_s: float) -> bool:
         """Whether waiting any longer will not help somebody who has waited for so long.
@@ -156,6 +160,11 @@ class Sender:
     def has_ended(self) -> bool:
         return self._ended.is_set()
 
+    @property
+    def runs_here(self) -> bool:
+        """Whether this thread is the sender's."""
+        return threading.get_ident() == self._thread.ident
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Hold the thread still between two looks."""
@@ -173,6 +182,7 @@ class Sender:
                 self._wait()
                 self._work()
                 self._check_health(time.monotonic())
+                self._speak()
                 if self._stop_by is not None and self._is_over(time.monotonic()):
                     break
         except Exception as error:
@@ -186,7 +196,7 @@ class Sender:
             if self._context is not None:
                 self._context.term()
             try:
-                with self._lock:
+                with self._changes:
                     self._delivery.abandon(self.problem or TransportError("the connection is closed"))
             finally:
                 self._ended.set()
@@ -215,7 +225,7 @@ class Sender:
         self._socket = socket
         self._greeted_at = self._heard_at = now
         self._pinged_at = None
-        with self._lock:
+        with self._changes:
             self._delivery.connected()
 
     def _open_socket(self, endpoint: str) -> zmq.Socket[bytes]:
@@ -240,8 +250,9 @@ class Sender:
 
         It is asked again and again meanwhile, which may be for many seconds: what is called then is not left lying.
         """
-        with self._paused, self._lock:
+        with self._paused, self._changes:
             self._take_calls()
+        self._speak()
         return self._stop_by is not None and time.monotonic() >= self._stop_by
 
     def _fail(self, error: SidelogError) -> None:
@@ -250,7 +261,7 @@ class Sender:
         if isinstance(error, MissingExtra):
             self._hopeless = True
             self._retry_at = float("inf")  # no retry installs a package
-        with self._lock:
+        with self._changes:
             self._delivery.fail_flushes(error)
 
     def _disconnect(self) -> None:
@@ -285,7 +296,7 @@ class Sender:
         self._wakeup.clear()
 
     def _work(self) -> None:
-        with self._paused, self._lock:
+        with self._paused, self._changes:
             self._receive()
             self._take_calls()
             self._delivery.ask_again(time.monotonic())
@@ -297,7 +308,7 @@ class Sender:
                 self._say("pictures or histograms are dropped, more come than are written (statistics().dropped_tags)")
             self._delivery.tell_view(time.monotonic())
             self._send()
-            self._outbox.flows = self.is_live and not self._cannot_send
+            self._outbox.flows = self._delivery.phase is Phase.LIVE and not self._cannot_send
 
     def _take_calls(self) -> None:
         now = time.monotonic()
@@ -338,9 +349,9 @@ class Sender:
 
     def _check_health(self, now: float) -> None:
         phase = self._delivery.phase
+        self._was_live |= self.is_live  # a daemon that has thousands of runs to open is there
         if phase is Phase.LIVE:
             self._tries = 0
-            self._was_live = True
             self._away_since = now
             self.problem = self._delivery.failure
         if self._socket is None:
@@ -352,11 +363,11 @@ class Sender:
         if phase is Phase.GREETING:
             if now - self._greeted_at > 1.0:
                 self._greeted_at = now
-                with self._lock:
+                with self._changes:
                     self._delivery.say_hello()
         elif self._pinged_at is None and now - self._heard_at > HEARTBEAT_S:
             self._pinged_at = now
-            with self._lock:
+            with self._changes:
                 self._delivery.heartbeat(now)
                 self._send()
         silent_since = self._heard_at if phase is Phase.GREETING else self._pinged_at
@@ -368,7 +379,7 @@ class Sender:
                 what = "what is logged is kept and sent again" if self._was_live else "nothing is written for now"
                 self._say(f"{what}: {self.problem}")
             self._disconnect()
-            with self._lock:
+            with self._changes:
                 self._delivery.disconnected()
 
     def _is_over(self, now: float) -> bool:
@@ -381,7 +392,7 @@ class Sender:
         if phase is Phase.LIVE and waited_s > HOPELESS_S and self._delivery.busy and self._delivery.is_stuck:
             return True  # all that is left is of runs that are refused: it is kept in the spool
         if phase is Phase.LIVE and not self._delivery.busy:
-            with self._lock:
+            with self._changes:
                 self._delivery.leave()
                 self._send()
         return phase is Phase.GONE or (phase is Phase.AWAY and not self._delivery.busy)

@@ -1,7 +1,9 @@
-"""What a training process may set: argument > ``SIDELOG_*`` > default. Checked when read."""
+"""What a training process may set: argument > ``SIDELOG_*`` > default, also for an empty one. Checked when read."""
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 import re
 import tempfile
@@ -10,6 +12,9 @@ from pathlib import Path
 
 from sidelog_shared.errors import ConfigError
 from sidelog_shared.limits import MIB
+from sidelog_shared.rendezvous import why_not_private
+
+log = logging.getLogger("sidelog")
 
 _ENDPOINT = re.compile(r"^(tcp://(\[[^\]]+\]|[^:\[\]\s/]+):(?P<port>\d{1,5})|ipc:///?[^\s]+)$")
 
@@ -48,7 +53,7 @@ class Settings:
 
     @classmethod
     def read(cls, *, endpoint: str | None = None) -> Settings:
-        mode = os.environ.get("SIDELOG_MODE", "on").lower()
+        mode = (os.environ.get("SIDELOG_MODE") or "on").lower()
         if mode not in ("on", "off"):
             raise ConfigError(f"SIDELOG_MODE is {mode!r}, expected 'on' or 'off'")
         return cls(
@@ -65,13 +70,31 @@ class Settings:
 def spool_folders() -> list[Path]:
     """Where spools are, the first place first: ``SIDELOG_SPOOL_DIR``; else the user's folder for states, a temp folder.
 
-    Not beside the run: that may be the very disk that is full.
+    Not beside the run: that may be the very disk that is full. Not a temp folder that others can reach into: what they
+    put there would be written in this user's name.
     """
     given = os.environ.get("SIDELOG_SPOOL_DIR")
     if given:
         return [Path(given).absolute()]
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return [state / "sidelog", Path(tempfile.gettempdir()) / f"sidelog-spool-{os.getuid()}"]
+    temporary = Path(tempfile.gettempdir()) / f"sidelog-spool-{os.getuid()}"
+    return [state / "sidelog", *([temporary] if _is_private(temporary) else [])]
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether a folder is this user's alone, or not there yet."""
+    try:
+        why = why_not_private(folder)
+    except OSError:
+        return True
+    if why:
+        _say_once(f"the folder {folder} for spools {why}: nothing is kept there or taken from it")
+    return not why
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    log.warning("sidelog: %s", text)
 
 
 def check_endpoint(endpoint: object) -> str:
@@ -88,7 +111,7 @@ def check_endpoint(endpoint: object) -> str:
 
 def _number(name: str, default: float, low: float, high: float) -> float:
     text = os.environ.get(name)
-    if text is None:
+    if not text:
         return default
     try:
         value = float(text)

@@ -1,8 +1,9 @@
 """The spool: what no daemon has taken in time, on disk. One file for each worker, which can be replayed later.
 
 A :mod:`recording <sidelog_shared.recording>` that begins with HELLO and OPEN_RUN, so that it says whose records they
-are and where they belong. It is made when something first has to be kept; written anew when it is full, and most of it
-has settled; and removed when everything in it has. It survives the process: also SIGKILL, but not a loss of power.
+are and where they belong; both are repeated in it, since without them all of it would be lost. It is made when
+something first has to be kept; written anew when it is full and most of it has settled, or when somebody has removed or
+moved it; and removed when everything in it has settled. It survives the process: also SIGKILL, but not a loss of power.
 
 Used by the sender thread alone; bounded in bytes. Full: nothing more is kept here, what waits stays in memory, and the
 outbox says what becomes of calls when that is full too.
@@ -11,7 +12,6 @@ outbox says what becomes of calls when that is full too.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,14 +19,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sidelog.runs import RunHandle
+from sidelog.spool_path import free_path, made
 from sidelog_shared import recording, requests
-from sidelog_shared.descriptors import close_private, open_private
+from sidelog_shared.descriptors import close_private
 from sidelog_shared.errors import SidelogError
 from sidelog_shared.limits import MIB
+from sidelog_shared.locks import is_at
 from sidelog_shared.records import Buffer, Lane, Worker
 
 FULL_S = 1.0
 """So long a spool that had no room is not asked again: what waits need not be put into messages for nothing."""
+REPEAT_BYTES = 1 * MIB
+"""HELLO and OPEN_RUN of all runs stand behind the first records, again when the file is twice as long, and from here on
+at such distances: whatever else is damaged, they are near, also in a file of some hundred bytes; and what a tool zeroes
+or a disk loses is rarely a mebibyte at each place where they stand."""
+REPEAT_PART = 16
+"""They are at most about one part in so many of the file: a training may have a thousand runs."""
+MAX_MOVED = 16
+"""So many files that were moved away stay locked; a descriptor each."""
 SUFFIX = ".spool"
 DRAFT = ".new"
 
@@ -37,10 +47,17 @@ class DamagedSpool(SidelogError):
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """Where messages stand in the spool; it moves when the file is written anew."""
+    """Where messages stand in the spool; it moves when the file is written anew.
+
+    Attributes:
+        offset: where the first begins.
+        end: where the last does.
+        is_damaged: some that stood there do not any more.
+    """
 
     offset: int
     end: int
+    is_damaged: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -60,6 +77,7 @@ class Spool:
     Attributes:
         path: where the file is, or would be.
         was_used: it held something once: a copy of it may be somewhere.
+        damages: how often it was seen that what was kept is not there any more; the places say which.
     """
 
     def __init__(
@@ -84,7 +102,11 @@ class Spool:
         self._places: dict[Place, None] = {}  # in the order of the file
         self._is_ours = True
         self._full_until = float("-inf")
+        self._repeat_at = 0
+        self._mend_at = float("-inf")
+        self._moved: list[int] = []
         self.was_used = False
+        self.damages = 0
 
     @classmethod
     def adopt(
@@ -139,47 +161,111 @@ class Spool:
         """Append messages; None when there is no room for them, or no file can be written, which is said."""
         if not self._budget_bytes:
             return None
-        self._replace_removed(epoch)
-        beginning = self._beginning(self._undeclared, epoch)
-        begin = self._size + _recorded_bytes(beginning)
+        self.tend(epoch)
         needed = _recorded_bytes(messages)
-        if begin + needed > self._budget_bytes and self._write_anew(epoch):
-            beginning, begin = [], self._size
-        if begin + needed > self._budget_bytes:
+        before, behind = self._around(needed, epoch)
+        if self._size + _recorded_bytes(before) + needed > self._budget_bytes and self._write_anew(epoch):
+            before, behind = self._around(needed, epoch)
+        room = self._budget_bytes - self._size - _recorded_bytes(before) - needed
+        if room < 0:
             self._say(
                 f"the spool {self.path} is full ({self._size / MIB:,.0f} MiB of {self._budget_bytes / MIB:,.0f}, "
                 "SIDELOG_SPOOL_MB): what else is logged waits in memory, and is then lost and counted"
             )
             self._full_until = time.monotonic() + FULL_S
             return None
+        if _recorded_bytes(behind) > room:
+            behind = []
         try:
-            size = recording.append(self._open(), self._size, [*beginning, *messages])
+            size = recording.append(self._open(), self._size, [*before, *messages, *behind])
         except OSError as error:
             self._say(f"the spool {self.path} cannot be written: {error.strerror}")
             self._full_until = time.monotonic() + FULL_S
             return None
         self._undeclared.clear()
-        place = Place(size - needed, size)
+        end = size - _recorded_bytes(behind)
+        place = Place(end - needed, end)
         self._size, self.was_used = size, True
         self._places[place] = None
+        if self._repeat_at <= end:
+            self._repeat_from(size, behind)
         return place
 
-    def _beginning(self, runs: Iterable[RunHandle], epoch: int) -> list[list[Buffer]]:
-        """What must stand before records of these runs, HELLO included where nothing stands yet."""
-        opened = [requests.OpenRun(run.id, run.path, run.opened_at).frames(epoch) for run in runs]
-        if self._size:
-            return opened
-        hello = requests.Hello(self._worker, next_seq=dict.fromkeys(Lane, 1), endpoint=self._endpoint)
-        return [hello.frames(epoch), *opened]
+    def _around(self, nbytes: int, epoch: int) -> tuple[list[list[Buffer]], list[list[Buffer]]]:
+        """What must stand before records of so many bytes, and what is repeated behind them."""
+        before = self._opened(self._undeclared, epoch)
+        if not self._size:
+            before.insert(0, self._hello(epoch))
+        if self._size + _recorded_bytes(before) + nbytes >= self._repeat_at:
+            return before, self._beginning(epoch)
+        return before, self._opened(self._undeclared, epoch)
 
-    def _replace_removed(self, epoch: int) -> None:
-        """Somebody has removed the file: who cleans up, say. What stands in it is written into another."""
+    def _repeat_from(self, size: int, repeated: Sequence[Sequence[Buffer]]) -> None:
+        """When to repeat what has just been written down again, at the end of ``size`` bytes."""
+        self._repeat_at = size + max(min(size, REPEAT_BYTES), REPEAT_PART * _recorded_bytes(repeated))
+
+    def _beginning(self, epoch: int) -> list[list[Buffer]]:
+        """Whose records they are, and where they belong."""
+        return [self._hello(epoch), *self._opened(self._runs.values(), epoch)]
+
+    def _hello(self, epoch: int) -> list[Buffer]:
+        return requests.Hello(self._worker, next_seq=dict.fromkeys(Lane, 1), endpoint=self._endpoint).frames(epoch)
+
+    def _opened(self, runs: Iterable[RunHandle], epoch: int) -> list[list[Buffer]]:
+        return [requests.OpenRun(run.id, run.path, run.opened_at).frames(epoch) for run in runs]
+
+    def tend(self, epoch: int, *, at_last: bool = False) -> None:
+        """See whether the file is what was written, and where it was; if not, mend it.
+
+        Args:
+            epoch: the current one.
+            at_last: also where that failed just now.
+        """
+        if self._fd is None or not self._is_ours:
+            return
         try:
-            is_removed = self._fd is not None and os.fstat(self._fd).st_nlink == 0
+            self._go_on_where_it_was_cut()
+            was_removed = os.fstat(self._fd).st_nlink == 0
         except OSError:  # the file system does not answer any more: what is written next says so
             return
-        if is_removed and self._is_ours and self._copy(epoch):
-            self._say(f"the spool {self.path} was removed: it is written again, nothing of it is lost")
+        now = time.monotonic()
+        if is_at(self._fd, self.path) or (now < self._mend_at and not at_last):
+            return
+        path, known = self.path, self.damages
+        if not self._copy(epoch):
+            self._mend_at = now + FULL_S
+            return
+        how = "removed" if was_removed else "moved"
+        where = "written again" if self.path == path else f"written again as {self.path}"
+        self._say(f"the spool {path} was {how}: it is {where}" + ", nothing of it is lost" * (self.damages == known))
+
+    def _go_on_where_it_was_cut(self) -> None:
+        """Somebody has made the file shorter. What is whole of it stays, what is cut off is lost.
+
+        Raises:
+            OSError: the file cannot be read, or not be cut.
+        """
+        assert self._fd is not None
+        size = os.fstat(self._fd).st_size
+        if size >= self._size:
+            return
+        cut = [place for place in self._places if place.end > size]
+        ends = [place.end for place in self._places if place.end <= size]
+        for place in cut:
+            ends += [one.end for one in recording.read(self._fd, place.offset, size) if _is_message(one)]
+        whole = max(ends, default=0)
+        os.ftruncate(self._fd, whole)
+        self._say(f"the spool {self.path} was cut to {size:,} bytes: it goes on behind what is whole of it")
+        for place in cut:
+            place.end, place.is_damaged = max(place.offset, whole), True
+        self._size, self._repeat_at = whole, 0
+        self._undeclared = list(self._runs.values())
+        self.damages += 1
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the file is where it is said to be; one that is emptied is not said to be anywhere."""
+        return not self._is_ours or (self._fd is not None and is_at(self._fd, self.path))
 
     def _write_anew(self, epoch: int) -> bool:
         """Leave what has settled behind, if that is more than half; False where it is not, or cannot be done."""
@@ -187,23 +273,29 @@ class Spool:
         return self._fd is not None and 2 * kept_bytes <= self._size and self._copy(epoch)
 
     def _copy(self, epoch: int) -> bool:
-        """Write what has not settled into a new file, in the place of the old one; False where that cannot be done."""
+        """Write what has not settled, and is whole, into a new file, in the place of the old one; False where that
+        cannot be done."""
         assert self._fd is not None
         draft = self.path.with_name(f"{self.path.name}{DRAFT}")
-        old, old_size, self._size = self._fd, self._size, 0
-        fd = None
+        old, fd = self._fd, None
         moved: dict[Place, tuple[int, int]] = {}
+        damaged: set[Place] = set()
         try:
-            fd = _made(draft)
-            size = recording.append(fd, 0, self._beginning(self._runs.values(), epoch))
+            fd = made(draft)
+            size = recording.append(fd, 0, self._beginning(epoch))
             for place in self._places:
                 begin = size
-                for messages in self.read(place):
-                    size = recording.append(fd, size, [messages])
+                for found in recording.read(old, place.offset, place.end):
+                    if isinstance(found, recording.Unreadable):
+                        damaged.add(place)
+                    else:
+                        size = recording.append(fd, size, [found.frames])
                 moved[place] = begin, size
-            draft.rename(self.path)
-        except (OSError, DamagedSpool) as error:
-            self._size = old_size
+            again = self._beginning(epoch)
+            size = recording.append(fd, size, again)
+            path = free_path(self.path, old)
+            draft.rename(path)
+        except OSError as error:
             if fd is not None:
                 draft.unlink(missing_ok=True)
                 close_private(fd)
@@ -211,10 +303,24 @@ class Spool:
             return False
         for place, (begin, end) in moved.items():
             place.offset, place.end = begin, end
-        self._fd, self._size = fd, size
+        for place in damaged:
+            place.is_damaged = True
+        self.damages += bool(damaged)
+        self._fd, self._size, self.path = fd, size, path
         self._undeclared.clear()
-        close_private(old)
+        self._repeat_from(size, again)
+        self._let_go(old)
         return True
+
+    def _let_go(self, fd: int) -> None:
+        """Of a file that another one replaces. If it still is somewhere, it stays locked: a replay of it would speak in
+        the name of a worker that lives."""
+        if os.fstat(fd).st_nlink == 0:
+            close_private(fd)
+            return
+        self._moved.append(fd)
+        if len(self._moved) > MAX_MOVED:
+            close_private(self._moved.pop(0))
 
     def read(self, place: Place) -> list[list[bytes]]:
         """The messages that stand at a place.
@@ -223,6 +329,8 @@ class Spool:
             DamagedSpool: they are not what was kept, or cannot be read.
         """
         assert self._fd is not None
+        if place.is_damaged:
+            raise DamagedSpool(f"a part of {self.path} is cut off or damaged")
         messages = []
         try:
             for found in recording.read(self._fd, place.offset, place.end):
@@ -245,43 +353,40 @@ class Spool:
         if fd is None:
             return
         try:
-            self.path.unlink(missing_ok=True)
+            if is_at(fd, self.path):  # it may have been moved, and another one be there
+                self.path.unlink(missing_ok=True)
         except OSError as error:
             # Harmless: whoever replays it writes nothing twice.
             self._say(f"the spool {self.path} is not needed any more and cannot be removed: {error.strerror}")
         close_private(fd)
-        self._undeclared = list(self._runs.values())
+        self._undeclared, self._repeat_at = list(self._runs.values()), 0
 
     def close(self, epoch: int = 0) -> None:
         """Let go of the file; what stands in it stays."""
-        self._replace_removed(epoch)
+        self.tend(epoch, at_last=True)
         if self._fd is not None and not self._size:
             self.remove()  # it was made, and then nothing could be written
         fd, self._fd, self._size = self._fd, None, 0
-        if fd is not None:
-            close_private(fd)
+        for one in self._moved if fd is None else [*self._moved, fd]:
+            close_private(one)
+        self._moved.clear()
 
     def _open(self) -> int:
         if self._fd is None:
             *others, last = self._paths
             for path in others:
                 with contextlib.suppress(OSError):  # the last one says why
-                    self._fd = _made(path)
+                    self._fd = made(path)
                     self.path = path
                     return self._fd
-            self._fd = _made(last)
+            self._fd = made(last)
             self.path = last
         return self._fd
 
 
+def _is_message(found: recording.Recorded | recording.Unreadable) -> bool:
+    return isinstance(found, recording.Recorded)
+
+
 def _recorded_bytes(messages: Iterable[Sequence[Buffer]]) -> int:
     return sum(map(recording.recorded_bytes, messages))
-
-
-def _made(path: Path) -> int:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-    # So that nobody replays it while its worker lives. A file system without locks has none to offer.
-    with contextlib.suppress(OSError):
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return fd

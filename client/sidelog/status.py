@@ -16,7 +16,7 @@ from pathlib import Path
 from sidelog import status_table
 from sidelog.inquiry import Answer, Found, ask, find_daemons
 from sidelog.last_words import replay_command
-from sidelog.left_spool import left_spools
+from sidelog.left_spool import is_in_use, may_be_replayed
 from sidelog.settings import check_endpoint, spool_folders
 from sidelog.spool import SUFFIX
 from sidelog_shared.errors import SidelogError
@@ -37,12 +37,14 @@ class SpoolFile:
         nbytes: its size.
         age_s: how long ago it was written last.
         in_use: its worker lives, and sends what is in it as soon as a daemon takes it; or somebody replays it.
+        damaged: nobody uses it, and so little of it is whole that it cannot be replayed.
     """
 
     path: Path
     nbytes: int
     age_s: float
     in_use: bool
+    damaged: bool = False
 
     @property
     def command(self) -> str:
@@ -55,7 +57,8 @@ class SpoolFile:
             "bytes": self.nbytes,
             "age_s": round(self.age_s, 3),
             "in_use": self.in_use,
-            "command": None if self.in_use else self.command,
+            "damaged": self.damaged,
+            "command": None if self.in_use or self.damaged else self.command,
         }
 
 
@@ -112,13 +115,12 @@ def gather(endpoint: str = "") -> Status:
 
 def find_spools(folders: Iterable[Path]) -> list[SpoolFile]:
     """The spools in these folders, the newest first."""
-    folders = list(folders)
-    left = set(left_spools(folders))
     found = []
     for path in [path for folder in folders for path in folder.glob(f"*{SUFFIX}")]:
-        with contextlib.suppress(FileNotFoundError, PermissionError):  # it is gone by now, or somebody else's
-            stat = path.stat()
-            found.append(SpoolFile(path, stat.st_size, max(0.0, time.time() - stat.st_mtime), path not in left))
+        with contextlib.suppress(OSError):  # it is gone by now, or somebody else's, or no file
+            stat, in_use = path.stat(), is_in_use(path)
+            damaged = not (in_use or may_be_replayed(path))
+            found.append(SpoolFile(path, stat.st_size, max(0.0, time.time() - stat.st_mtime), in_use, damaged))
     return sorted(found, key=lambda one: (one.age_s, one.path))
 
 

@@ -37,8 +37,14 @@ def render(answers: Sequence[Answer], spools: Sequence[SpoolFile], *, nobody: st
         lines += [nobody, ""]
     for spool in spools:
         lines.append(f"spool {spool.path}  {size(spool.nbytes)}, written {span(spool.age_s)} ago")
-        lines.append("  in use by a living worker" if spool.in_use else f"  to write it: {spool.command}")
+        lines.append(_what_to_do(spool))
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _what_to_do(spool: SpoolFile) -> str:
+    if spool.in_use:
+        return "  in use by a living worker"
+    return "  nothing in it can be replayed: it is damaged" if spool.damaged else f"  to write it: {spool.command}"
 
 
 def _daemon(answer: Answer) -> list[str]:

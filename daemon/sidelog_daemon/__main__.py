@@ -24,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Receive what training processes log, render it, write TensorBoard event files. "
         "Without --bind it becomes this user's local daemon, which writers find by themselves.",
     )
-    parser.add_argument("--logdir", default=os.environ.get("SIDELOG_LOGDIR", "runs"), metavar="DIR",
+    parser.add_argument("--logdir", default=os.environ.get("SIDELOG_LOGDIR") or "runs", metavar="DIR",
                         help="folder for runs that are given by name (default: %(default)s)")  # fmt: skip
     parser.add_argument("--bind", default="", metavar="ENDPOINT",
                         help="listen on tcp://127.0.0.1:PORT (PORT may be *) or ipc://PATH instead")  # fmt: skip
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--print-config", action="store_true", help="say what was chosen, and exit")
     parser.add_argument("--detach", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--ready-fd", type=int, default=None, help=argparse.SUPPRESS)
+    parser.add_argument("--runtime-folder", type=Path, default=None, help=argparse.SUPPRESS)
     return parser
 
 
@@ -104,7 +105,7 @@ def _run(options: argparse.Namespace) -> int:
         else:
             print(f"sidelog daemon {ready.version} is ready: {ready.endpoint}  logdir {ready.logdir}", flush=True)
 
-    return Daemon(config, make_logdir=options.ready_fd is None).run(announce)
+    return Daemon(config, make_logdir=options.ready_fd is None, runtime_folder=options.runtime_folder).run(announce)
 
 
 def _step_back() -> None:

@@ -74,10 +74,12 @@ class Daemon:
         config: how it is set up.
         make_logdir: make the log folder, and fail if nothing can be written there. A daemon that a writer started
             leaves that to the first run that is given by name.
+        runtime_folder: where writers look for it, as the one that started it knows; as the environment says when None.
     """
 
-    def __init__(self, config: DaemonConfig, *, make_logdir: bool = False) -> None:
+    def __init__(self, config: DaemonConfig, *, make_logdir: bool = False, runtime_folder: Path | None = None) -> None:
         self._config = config
+        self._runtime_folder = runtime_folder
         self._make_logdir = make_logdir
         self._instance = secrets.token_hex(8)
         self._stops = 0
@@ -113,7 +115,7 @@ class Daemon:
             return self._serve(stack, socket, endpoint, rendezvous, on_ready)
 
     def _take_place(self, stack: ExitStack) -> Rendezvous:
-        rendezvous = Rendezvous()
+        rendezvous = Rendezvous(self._runtime_folder)
         lock = FileLock(rendezvous.lock_file)
         # Not at once: who looks whether a daemon lives holds the lock for some microseconds.
         if not lock.acquire(0.25):

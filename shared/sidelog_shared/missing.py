@@ -48,8 +48,9 @@ def listed(counts: Counts) -> tuple[Missing, ...]:
             entries.append(Missing(run, tag, cause, count))
         else:
             others[run, cause] += count
-    sums = [Missing(run, OTHER_TAGS, cause, count) for (run, cause), count in others.most_common(_MAX_ENTRIES)]
-    return (*entries, *sums)
+    # Not Counter.most_common: it imports a module, and waits for whoever was interrupted in the middle of an import.
+    most = sorted(others.items(), key=lambda one: -one[1])[:_MAX_ENTRIES]
+    return (*entries, *(Missing(run, OTHER_TAGS, cause, count) for (run, cause), count in most))
 
 
 def to_header(missing: tuple[Missing, ...]) -> dict[str, object]:

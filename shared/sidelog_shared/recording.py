@@ -21,7 +21,8 @@ from sidelog_shared.limits import MAX_FRAME_BYTES, MAX_FRAMES
 from sidelog_shared.records import Buffer
 
 VERSION = 1
-FILE_HEADER = b"SDLGREC" + bytes([VERSION])
+_MAGIC = b"SDLGREC"
+FILE_HEADER = _MAGIC + bytes([VERSION])
 _SYNC = b"MSG:"
 _BEGIN = struct.Struct("<4sI")
 _CRC = struct.Struct("<I")
@@ -95,14 +96,14 @@ def read(fd: int, start: int = 0, end: int | None = None) -> Iterator[Recorded |
 
     Args:
         fd: the file.
-        start: where a message begins; 0 for the whole file, whose header is not given.
+        start: where a message begins; 0 for the whole file. Its header is not given; where it is damaged, that is.
         end: where one ends; None for the end of the file.
 
     Raises:
         OSError: the file cannot be read.
     """
     end = os.fstat(fd).st_size if end is None else end
-    at = len(FILE_HEADER) if start == 0 else start
+    at = len(FILE_HEADER) if start == 0 and is_recording(fd) else start
     while at < end:
         found = _message_at(fd, at, end)
         if found is None:
@@ -117,6 +118,12 @@ def read(fd: int, start: int = 0, end: int | None = None) -> Iterator[Recorded |
 def is_recording(fd: int) -> bool:
     """Whether a file begins as a recording of this version does."""
     return os.pread(fd, len(FILE_HEADER), 0) == FILE_HEADER
+
+
+def is_of_another_version(fd: int) -> bool:
+    """Whether a file begins as a recording of another version does, which nothing here can read."""
+    head = os.pread(fd, len(FILE_HEADER), 0)
+    return head.startswith(_MAGIC) and len(head) == len(FILE_HEADER) and head != FILE_HEADER
 
 
 def _pieces(frames: Sequence[Buffer]) -> list[Buffer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import stat
 import tempfile
 from dataclasses import asdict, dataclass
@@ -100,22 +101,31 @@ def runtime_folder() -> Path:
         return Path(given).absolute() / "sidelog"
     user_folder = os.environ.get("XDG_RUNTIME_DIR", "")
     if user_folder and os.access(user_folder, os.W_OK | os.X_OK):
-        return Path(user_folder) / "sidelog"
+        return Path(user_folder).absolute() / "sidelog"
     return Path(tempfile.gettempdir()) / f"sidelog-{os.getuid()}"
+
+
+def why_not_private(folder: Path) -> str:
+    """What lets others reach into a folder, as the end of a sentence; empty where nothing does.
+
+    Raises:
+        OSError: it cannot be seen.
+    """
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        return "is not a folder"
+    if found.st_uid != os.getuid():
+        return f"belongs to uid {found.st_uid}, expected {os.getuid()}"
+    mode = stat.S_IMODE(found.st_mode)
+    return f"has mode {mode:o}, expected 700 (chmod 700 {shlex.quote(str(folder))})" if mode & 0o077 else ""
 
 
 def _make_private(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
+        why = why_not_private(folder)
     except OSError as error:
         raise ConfigError(f"the runtime folder {folder} cannot be made ({error.strerror}): "
                           "set SIDELOG_RUNTIME_DIR to a folder that you may write") from error  # fmt: skip
-    if not stat.S_ISDIR(found.st_mode):
-        raise ConfigError(f"the runtime folder {folder} is not a folder: set SIDELOG_RUNTIME_DIR to one")
-    if found.st_uid != os.getuid():
-        raise ConfigError(f"the runtime folder {folder} belongs to uid {found.st_uid}, expected {os.getuid()}: "
-                          "set SIDELOG_RUNTIME_DIR to a folder of your own")  # fmt: skip
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        raise ConfigError(f"the runtime folder {folder} has mode {stat.S_IMODE(found.st_mode):o}, expected 700 "
-                          "(others could reach the socket): chmod 700 it")  # fmt: skip
+    if why:
+        raise ConfigError(f"the runtime folder {folder} {why}: set SIDELOG_RUNTIME_DIR to one of your own")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from tensorboard.compat.proto.event_pb2 import SessionLog
 import sidelog
 from decoded import in_the_order_of_the_file, messages
 from processes import wait_until
+from sidelog import scalar_history
 from sidelog_shared.errors import SnapshotError
 
 Pairs = Callable[..., Pair]
@@ -251,6 +253,25 @@ def test_a_call_that_is_half_done(pair: Pair) -> None:
     ours, theirs = pair.decoded()
     assert ours == {}
     assert list(theirs) == ["chart/a"]
+
+
+@row("`export_scalars_to_json` after more than a million values of `add_scalars`")
+def test_export_after_very_many(
+    pair: Pair, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert scalar_history.MAX_VALUES == 1_000_000
+    monkeypatch.setattr(scalar_history, "MAX_VALUES", 10)
+    monkeypatch.setattr(pair.ours, "_history", scalar_history.ScalarHistory())
+    steps = []
+    for writer in (pair.ours, pair.theirs):
+        for step in range(15):
+            writer.add_scalars("chart", {"a": 0.5}, step)
+        writer.export_scalars_to_json(tmp_path / "scalars.json")
+        (rows,) = json.loads((tmp_path / "scalars.json").read_text()).values()
+        steps.append([step for _, step, _ in rows])
+    assert steps == [list(range(5, 15)), list(range(15))]
+    assert "the oldest 5 values of add_scalars are not exported" in caplog.text
+    assert [len(values) for values in pair.values("chart/a")] == [15, 15]
 
 
 @row("what the writer has inside")

@@ -44,7 +44,11 @@ def log_and_flush(good: sidelog.SummaryWriter, bad: sidelog.SummaryWriter, steps
 
 
 def test_a_full_disk_below_one_run_stops_no_other(
-    daemon: Callable[..., DaemonProcess], control: Control, logdir: Path, caplog: pytest.LogCaptureFixture
+    daemon: Callable[..., DaemonProcess],
+    control: Control,
+    logdir: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     endpoint = daemon("--bind=tcp://127.0.0.1:*", f"--logdir={logdir}").endpoint
     with (
@@ -59,6 +63,9 @@ def test_a_full_disk_below_one_run_stops_no_other(
         assert len(read_run(logdir / "bad").steps("loss")) <= 4
         with pytest.raises(sidelog.WriterError, match="No space left on device"):
             wait_until(bad.flush)
+        spool = wait_until(lambda: list((tmp_path / "spool").glob("*.spool")), what="what is held is spooled")[0]
+        with pytest.raises(sidelog.WriterError, match=f"No space left on device.*; reliable .* are kept in {spool} "):
+            bad.flush()
         control.clear()
         wait_until(lambda: "is written again, with what was kept for it meanwhile" in caplog.text)
     assert read_run(logdir / "bad").steps("loss") == list(range(STEPS))

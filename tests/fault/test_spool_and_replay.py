@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 
 import sidelog
 from event_files import read_run
+from left_spools import TRAIN, assert_stands, messages_in, replay, sounds, spools, the_spool
 from processes import DEADLINE_S, DaemonProcess, finish, run_script, start_script, wait_until
 from sidelog import Statistics
 from sidelog.delivery import Delivery
@@ -26,79 +26,12 @@ from sidelog.runs import RunHandle
 from sidelog.spool import Spool
 from sidelog_shared import recording, requests
 from sidelog_shared.errors import TransportError, WriterError
+from sidelog_shared.frames import MessageKind
 from sidelog_shared.records import ScalarColumns, Series, Worker
 
 WORKER = Worker("0123456789abcdef", "host", 4711)
 SOON = {"SIDELOG_EXIT_TIMEOUT": "0.5"}
 StartDaemon = Callable[..., DaemonProcess]
-
-TRAIN = """
-import sys, numpy as np, sidelog
-writer = sidelog.SummaryWriter("run")
-def log(steps):
-    for step in steps:
-        writer.add_scalar("loss", step / 4, step)
-        writer.add_text("note", f"text {step}", step)
-        writer.add_audio("sound", np.full(100, step / 1000, np.float32), step, sample_rate=8000)
-"""
-
-
-@pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Where nobody listens, until a test starts a daemon there. Writers log there unless told otherwise."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
-    monkeypatch.setenv("SIDELOG_ENDPOINT", endpoint)
-    return endpoint
-
-
-@pytest.fixture
-def spool_dir(tmp_path: Path) -> Path:
-    """Where spools are."""
-    return tmp_path / "spool"
-
-
-@pytest.fixture
-def start(daemon: StartDaemon, endpoint: str, tmp_path: Path) -> Callable[[], DaemonProcess]:
-    return lambda: daemon("--bind", endpoint, "--logdir", str(tmp_path))
-
-
-def spools(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.spool")) if folder.exists() else []
-
-
-def the_spool(folder: Path) -> Path:
-    (path,) = spools(folder)
-    return path
-
-
-def replay(*paths: Path | str, timeout_s: float = DEADLINE_S) -> tuple[int, str]:
-    """``sidelog replay``: exit code, and what it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", "sidelog.cli", "replay", f"--timeout={timeout_s}", *map(str, paths)],
-        capture_output=True,
-        text=True,
-        timeout=2 * DEADLINE_S,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
-def assert_stands(run: Path, steps: list[int]) -> None:
-    """Each record once, with its value, in the order of the calls."""
-    found = read_run(run)
-    assert found.scalars.get("loss", []) == [(step, step / 4) for step in steps]
-    assert found.texts.get("note", []) == [(step, f"text {step}") for step in steps]
-    assert sounds(run) == steps
-
-
-def sounds(run: Path) -> list[int]:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    accumulator = EventAccumulator(str(run), size_guidance={"audio": 0})
-    accumulator.Reload()
-    return [one.step for one in accumulator.Audio("sound")] if accumulator.Tags()["audio"] else []
 
 
 class TestNoDaemon:
@@ -121,6 +54,23 @@ class TestNoDaemon:
         assert sidecar.stop() == 0
         assert spools(spool_dir) == []
         assert_stands(tmp_path / "run", list(range(100)))
+
+    def test_flush_and_close_say_where_it_is_kept(
+        self, endpoint: str, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
+    ) -> None:
+        writer = sidelog.SummaryWriter("run")
+        writer.add_scalar("loss", 0.25, 1)
+        path = wait_until(lambda: spools(spool_dir), what="what nobody takes is spooled")[0]
+        why = f"1 records are not written: no daemon answers at {endpoint}"
+        where = f"reliable records are kept in {path} (sidelog replay writes what this process does not)"
+        for settle in (lambda: writer.flush(timeout_s=0.1), lambda: writer.close(timeout_s=0.1)):
+            with pytest.raises(TransportError) as caught:
+                settle()
+            assert str(caught.value).startswith(why)
+            assert str(caught.value).endswith(where)
+        start()
+        assert replay(path)[0] == 0
+        assert read_run(tmp_path / "run").scalars == {"loss": [(1, 0.25)]}
 
     def test_it_comes_while_the_training_runs(
         self, start: Callable[[], DaemonProcess], spool_dir: Path, tmp_path: Path
@@ -397,7 +347,7 @@ except sidelog.SidelogError: pass
         start()
         status, said = replay(path)
         assert status == 4
-        assert "are damaged, the records in them are lost; all else is written" in said
+        assert "are damaged, what stood in them alone is lost; all else is written" in said
         assert not path.exists()
         assert Path(f"{path}.damaged").read_bytes() == content
         assert replay(f"{path}.damaged")[0] == 4
@@ -411,7 +361,7 @@ except sidelog.SidelogError: pass
     ) -> None:
         self.leave_spool()
         path = the_spool(spool_dir)
-        os.truncate(path, path.stat().st_size - 10)
+        os.truncate(path, messages_in(path, MessageKind.RECORD)[-1].end - 10)
         start()
         status, said = replay(path)
         assert status == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -223,6 +224,16 @@ MISTAKES: dict[str, tuple[Call, type[Exception], list[str]]] = {
         TypeError,
         ["text_string is bytes, expected a string"],
     ),
+    "a flush for a word": (
+        lambda w: w.flush(timeout_s="soon"),  # type: ignore[arg-type]
+        sidelog.ConfigError,
+        ["timeout_s is 'soon', expected a number of seconds of at least 0"],
+    ),
+    "a close for no number": (
+        lambda w: w.close(timeout_s=math.nan),
+        sidelog.ConfigError,
+        ["timeout_s is nan, expected a number of seconds of at least 0"],
+    ),
 }
 
 
@@ -234,10 +245,13 @@ def test_mistakes_in_a_call_raise_there_and_harm_nothing(writer: sidelog.Summary
         for word in words:
             assert word in str(caught.value), f"{what}: {caught.value}"
         writer.add_image("map", torch.full((1, 4, 4), 0.5), step)
-    writer.flush(pictures=True)
+    writer.flush(pictures=True, timeout_s=math.inf)
     run = read_run(run_directory)
     assert run.steps("loss") == run.steps("map") == list(range(len(MISTAKES)))
     assert set(run.scalars) | set(run.images) | set(run.texts) == {"loss", "map"}
+    writer.add_scalar("loss", 0.0, len(MISTAKES))
+    writer.close(timeout_s=math.inf)
+    assert read_run(run_directory).steps("loss") == list(range(len(MISTAKES) + 1))
     assert writer.statistics().rejected == 0
 
 
@@ -336,7 +350,7 @@ class TestLogdir:
         for settle in (bad.flush, bad.close):
             with pytest.raises(sidelog.WriterError) as caught:
                 settle()
-            assert str(caught.value) == expected
+            assert str(caught.value).startswith(expected)
         good.close()
         assert read_run(tmp_path / "good").steps("loss") == [1]
 
@@ -366,7 +380,7 @@ class TestEndpoint:
         for settle in (lambda: writer.flush(timeout_s=1.0), lambda: writer.close(timeout_s=1.0)):
             with pytest.raises(sidelog.TransportError) as caught:
                 settle()
-            assert str(caught.value) == (
+            assert str(caught.value).startswith(
                 f"10 records are not written: no daemon answers at {endpoint}; "
                 f"to start one: sidelog daemon --bind {endpoint} --logdir DIR"
             )
@@ -415,7 +429,7 @@ class TestRunOfAnotherDaemon:
         for settle in (late.flush, late.close):
             with pytest.raises(sidelog.WriterError) as caught:
                 settle()
-            assert str(caught.value) == expected
+            assert str(caught.value).startswith(expected)
         owner.add_scalar("loss", 2.0, 2)
         owner.close()
         assert read_run(tmp_path / "run").scalars == {"loss": [(1, 1.0), (2, 2.0)]}

@@ -163,7 +163,7 @@ class TestStarting:
         folder.mkdir()
         folder.chmod(0o755)
         assert "has mode 755, expected 700" in one_line(run_daemon().stderr)
-        with pytest.raises(sidelog.ConfigError, match=r"has mode 755, expected 700 .*: chmod 700 it"):
+        with pytest.raises(sidelog.ConfigError, match=rf"has mode 755, expected 700 \(chmod 700 {folder}\)"):
             sidelog.SummaryWriter(tmp_path / "run")
         folder.chmod(0o700)
 
@@ -176,6 +176,11 @@ class TestStarting:
         assert printed.returncode == 0
         assert f'"logdir": "{tmp_path}"' in printed.stdout
         assert f'"budget_bytes": {7 * 1024 * 1024}' in printed.stdout
+
+    def test_with_an_empty_variable_takes_the_default(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        printed = run_daemon("--print-config", env={"SIDELOG_LOGDIR": ""})
+        assert f'"logdir": "{tmp_path}/runs"' in printed.stdout
 
 
 class TestEnding:

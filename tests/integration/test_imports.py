@@ -71,6 +71,20 @@ assert not {"torch", "torchvision", "tensorboardX", "cv2", "sidelog_daemon"} & s
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_call_with_arrays_imports_no_part_of_numpy_that_was_not_there() -> None:
+    """A signal handler that logs while that import is under way would run into the half of it."""
+    code = """
+import sys
+import numpy as np
+from sidelog.arrays import as_array
+before = set(sys.modules)
+as_array(np.zeros((1, 4, 4), np.float32), "x")
+as_array([1.0, 2.0], "x")
+assert set(sys.modules) == before, set(sys.modules) - before
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_the_daemon_never_loads_torch(daemon: Callable[..., DaemonProcess], tmp_path: Path) -> None:
     process = daemon("--bind", f"ipc://{tmp_path}/d.sock", "--logdir", str(tmp_path))
 

@@ -14,7 +14,7 @@ import pytest
 
 import sidelog
 from event_files import read_run
-from processes import is_gone, local_daemon, wait_until
+from processes import is_gone, local_daemon, run_script, wait_until
 from sidelog import launch
 from sidelog.writer import handle
 from sidelog_shared.errors import DaemonStartError
@@ -152,3 +152,25 @@ def test_a_daemon_outlives_a_launcher_that_did_not_wait(runtime_dir: Path, tmp_p
         writer.add_scalar("loss", 1.0, 1)
     assert local_daemon() == daemon
     assert read_run(tmp_path / "run").steps("loss") == [1]
+
+
+@pytest.mark.parametrize("variable", ["SIDELOG_RUNTIME_DIR", "XDG_RUNTIME_DIR"])
+def test_a_relative_runtime_folder_is_the_trainings_own(runtime_dir: Path, tmp_path: Path, variable: str) -> None:
+    """The daemon leaves the training's folder, so the variable means another one there."""
+    script = (
+        "import os, sys\n"
+        "os.chdir(sys.argv[1])\n"
+        "import sidelog\n"
+        "from sidelog_shared.rendezvous import Rendezvous\n"
+        "with sidelog.SummaryWriter(sys.argv[2]) as writer:\n"
+        "    writer.add_scalar('loss', 1.0, 1)\n"
+        "    writer.flush()\n"
+        "    print(Rendezvous().read_ready().pid)\n"
+    )
+    env = {"SIDELOG_RUNTIME_DIR": "", variable: runtime_dir.name}
+    runs = [tmp_path / "first", tmp_path / "second"]
+    daemons = [run_script(script, str(runtime_dir.parent), str(run), env=env) for run in runs]
+    found = local_daemon()
+    assert found is not None
+    assert daemons == [f"{found.pid}\n"] * 2
+    assert [read_run(run).steps("loss") for run in runs] == [[1], [1]]

@@ -22,7 +22,9 @@ import pytest
 import sidelog
 from processes import DEADLINE_S, DaemonProcess, is_gone, local_daemon, wait_until
 from sidelog.inquiry import ANSWER_S
+from sidelog.spool import Spool
 from sidelog_shared.locks import is_held_by_someone
+from sidelog_shared.records import Worker
 
 StartDaemon = Callable[..., DaemonProcess]
 SMALL_DISK = ["sh", "-c", 'ulimit -f 128; exec "$@"', "sh"]
@@ -225,13 +227,29 @@ def test_drops_are_told_by_tag(daemon: StartDaemon, runtime_dir: Path, tmp_path:
 def test_spool_files_are_told_with_what_writes_them(runtime_dir: Path, spool_dir: Path) -> None:
     spool_dir.mkdir()
     left = spool_dir / f"elsewhere-4711-{'a' * 16}.spool"
-    left.write_bytes(bytes(100))
-    done = status()
-    assert f"to write it: sidelog replay {left}\n" in done.stdout
-    (spool,) = status_json()["spools"]  # type: ignore[misc]
-    assert spool["age_s"] >= 0
-    del spool["age_s"]
-    assert spool == {"path": str(left), "bytes": 100, "in_use": False, "command": f"sidelog replay {left}"}
+    spool = Spool([left], Worker("a" * 16, "elsewhere", 4711), budget_bytes=1 << 20, say=pytest.fail)
+    assert spool.keep([[b"a record"]], 1) is not None
+    spool.close()
+    zeros = spool_dir / f"elsewhere-4712-{'b' * 16}.spool"
+    zeros.write_bytes(bytes(100))
+    os.utime(left, (1, 1))
+    said = status().stdout
+    assert f"to write it: sidelog replay {left}\n" in said
+    assert "nothing in it can be replayed: it is damaged\n" in said
+    assert f"sidelog replay {zeros}" not in said
+    found = status_json()["spools"]
+    for one in found:  # type: ignore[attr-defined]
+        assert one.pop("age_s") >= 0
+    assert found == [
+        {"path": str(zeros), "bytes": 100, "in_use": False, "damaged": True, "command": None},
+        {
+            "path": str(left),
+            "bytes": left.stat().st_size,
+            "in_use": False,
+            "damaged": False,
+            "command": f"sidelog replay {left}",
+        },
+    ]
 
 
 def test_json_has_the_fields_that_the_guide_lists(daemon: StartDaemon, runtime_dir: Path, tmp_path: Path) -> None:
@@ -255,7 +273,9 @@ def test_json_has_the_fields_that_the_guide_lists(daemon: StartDaemon, runtime_d
     fields = {*found, *(f"daemons.{name}" for name in one), *(f"report.{name}" for name in report)}
     fields |= {f"workers.{name}" for name in report["workers"][0]} | {f"runs.{name}" for name in report["runs"][0]}
     fields |= {f"client.{name}" for name in report["workers"][0]["client"]}
-    assert documented - {f"spools.{name}" for name in ("path", "bytes", "age_s", "in_use", "command")} == fields
+    assert (
+        documented - {f"spools.{name}" for name in ("path", "bytes", "age_s", "in_use", "damaged", "command")} == fields
+    )
 
 
 class TestWatch:
@@ -359,5 +379,5 @@ def test_a_local_daemon_on_its_way_down_answers(daemon: StartDaemon, runtime_dir
     process.signal(signal.SIGTERM)
     assert process.wait() == 7
     wait_until(lambda: is_gone(process.pid))
-    with contextlib.suppress(sidelog.TransportError):  # what is not written is in the spool
+    with contextlib.suppress(sidelog.SidelogError):  # no daemon, or a run that cannot be written: it is in the spool
         writer.close(timeout_s=0.0)

@@ -12,7 +12,7 @@ from sidelog.writer.summary_writer import SummaryWriter
 
 _NEXT = cast("int", NextStep())
 _shared: GlobalSummaryWriter | None = None
-_sharing = threading.Lock()
+_sharing = threading.RLock()
 
 
 class GlobalSummaryWriter:
@@ -99,7 +99,7 @@ class GlobalSummaryWriter:
 
 def _after_fork_in_child() -> None:
     global _sharing  # noqa: PLW0603  # the parent's may be held by a thread that does not exist here
-    _sharing = threading.Lock()
+    _sharing = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -15,7 +15,14 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
-from sidelog.arguments import absolute_folder, check_writable, optional_step, run_folder, wall_time_or_now
+from sidelog.arguments import (
+    absolute_folder,
+    check_timeout,
+    check_writable,
+    optional_step,
+    run_folder,
+    wall_time_or_now,
+)
 from sidelog.connection import FLUSH_TIMEOUT_S
 from sidelog.policies import Policies
 from sidelog.process import connect, disconnect
@@ -23,7 +30,7 @@ from sidelog.recorder import Recorder
 from sidelog.scalar_history import ScalarHistory
 from sidelog.settings import Settings
 from sidelog.statistics import Statistics
-from sidelog_shared.errors import ConfigError, SidelogError
+from sidelog_shared.errors import ConfigError, SidelogError, TransportError
 from sidelog_shared.names import check_run_name
 
 if TYPE_CHECKING:
@@ -35,7 +42,7 @@ GOODBYE_S = 1.0
 """So long a closing connection may take at least, to say goodbye and to let go of its folders."""
 
 _handles: weakref.WeakSet[WriterHandle] = weakref.WeakSet()
-_opening = threading.Lock()
+_opening = threading.RLock()
 
 
 class WriterHandle:
@@ -134,11 +141,13 @@ class WriterHandle:
         """Wait until the scalars and texts logged so far stand in the event files; with ``pictures``, everything.
 
         Raises:
+            ConfigError: ``timeout_s`` is not a number of seconds.
             TransportError: they do not within ``timeout_s``, or no daemon can be reached.
             WriterError: the daemon cannot write this run.
         """
         recorder = self._recorder
         if recorder is not None:
+            timeout_s = check_timeout(timeout_s)
             recorder.connection.flush(recorder.awaited, everything=pictures, timeout_s=timeout_s, show_progress=False)
 
     def close(self, timeout_s: float | None = None) -> None:
@@ -150,13 +159,20 @@ class WriterHandle:
             timeout_s: how long; ``SIDELOG_EXIT_TIMEOUT`` (30 s) unless given.
 
         Raises:
+            ConfigError: as :meth:`flush`; the writer stays open.
             TransportError, WriterError: as :meth:`flush`; the run is let go of all the same.
         """
+        if self._recorder is not None and self._recorder.connection.runs_here:
+            raise TransportError(
+                "close() is called by sidelog's own thread, in a handler of logging that has heard it, and would wait "
+                "for itself: close the writer elsewhere"
+            )
+        is_default = timeout_s is None or self._recorder is None
+        deadline_s = self._settings.exit_timeout_s if is_default else check_timeout(timeout_s)
         recorder, self._recorder = self._recorder, None
         if recorder is None:
             return
         connection = recorder.connection
-        deadline_s = self._settings.exit_timeout_s if timeout_s is None else timeout_s
         until = time.monotonic() + deadline_s
         goodbye_s = GOODBYE_S
         try:
@@ -206,7 +222,11 @@ class WriterHandle:
             return None
         with _opening:
             if self._recorder is None:
-                recorder = Recorder(*connect(self._settings, self._folder), self._folder, self._policies)
+                connection, run = connect(self._settings, self._folder)
+                if self._recorder is not None:  # a call that interrupted this one was faster
+                    connection.close_run(run)
+                    return self._recorder
+                recorder = Recorder(connection, run, self._folder, self._policies)
                 if not self._purged:  # once: not again after a close, nor in a forked child
                     self._purged = True
                     recorder.purge(self.purge_step)
@@ -224,7 +244,7 @@ class WriterHandle:
 def _after_fork_in_child() -> None:
     """The child opens a connection of its own when it first logs."""
     global _opening  # noqa: PLW0603  # the parent's may be held by a thread that does not exist here
-    _opening = threading.Lock()
+    _opening = threading.RLock()
     for handle in list(_handles):
         handle._recorder = None
 

@@ -16,7 +16,7 @@ from sidelog.delivery import Delivery
 from sidelog.left_spool import LeftSpool
 from sidelog.outbox import Outbox
 from sidelog.phase import Phase
-from sidelog.runs import RunHandle
+from sidelog.runs import RunHandle, Runs
 from sidelog.snapshot import BorrowedSnapshot, kept_bytes
 from sidelog.spool import Spool
 from sidelog.statistics import Statistics
@@ -277,31 +277,26 @@ class Rig:
         self.spool = None if spool is None else Spool([spool], WORKER, budget_bytes=budget_bytes, say=self.said.append)
         if left is not None:
             self.spool = left.spool
-        self.delivery = Delivery(WORKER, self.outbox, say=self.said.append, spool=self.spool)
+        self.runs: list[RunHandle] = []
+        self._runs = Runs()
+        self.delivery = Delivery(WORKER, self.outbox, self._runs, say=self.said.append, spool=self.spool)
         if left is not None:
             self.delivery.restore(left)
         self.requests: deque[Frames] = deque()
         self.memories: list[Memory] = []
-        self.runs: list[RunHandle] = []
         self._instances = 1
 
     # Calls
 
     def open_run(self, path: str = "/runs/a") -> RunHandle:
         """As a connection does it."""
-        run = self.delivery.unwritten_run(path)
-        if run is not None:
-            run.users += 1
-            return run
-        run = RunHandle(len(self.runs) + 1, path)
-        self.runs.append(run)
-        self.delivery.add_run(run)
+        run = self._runs.open(path)
+        if run not in self.runs:
+            self.runs.append(run)
         return run
 
     def end_run(self, run: RunHandle) -> None:
-        run.users -= 1
-        if not run.users:
-            run.closings += 1
+        if self._runs.close(run):
             self.outbox.put_fence(RunEnd(run, run.closings))
 
     def scalar(self, value: float, *, tag: str = "loss", run: int = 1) -> None:

@@ -26,6 +26,7 @@ class QuietConnection:
         self.snapshotter = Snapshotter(self.pool, overflow_bytes=overflow_bytes)
         self.paths: list[str] = []
         self.said: list[str] = []
+        self.settled: set[str] = set()
 
     def say(self, text: str) -> None:
         self.said.append(text)
@@ -33,6 +34,9 @@ class QuietConnection:
     def open_run(self, path: str) -> RunHandle:
         self.paths.append(path)
         return RunHandle(len(self.paths), path)
+
+    def knows(self, run: RunHandle) -> bool:
+        return run.path not in self.settled
 
     def close_run(self, run: RunHandle) -> None:
         self.outbox.light.append("the run is closed")  # type: ignore[arg-type]  # for tests to see where

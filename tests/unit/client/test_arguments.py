@@ -17,6 +17,7 @@ from sidelog.arguments import (
     absolute_folder,
     check_bins,
     check_step,
+    check_timeout,
     check_words,
     check_writable,
     optional_step,
@@ -212,3 +213,17 @@ class TestBins:
     def test_bins_that_cannot_be(self, bins: Any, max_bins: Any, message: str) -> None:
         with pytest.raises(ConfigError, match=re.escape(message)):
             check_bins(bins, max_bins, "x")
+
+
+class TestTimeouts:
+    @pytest.mark.parametrize("seconds", [0, 0.5, 10, np.float32(2.5), np.int64(3), float("inf")])
+    def test_seconds(self, seconds: Any) -> None:
+        found = check_timeout(seconds)
+        assert type(found) is float
+        assert found == seconds
+
+    @pytest.mark.parametrize("seconds", ["10", None, True, -1, -0.5, float("nan"), float("-inf"), 1j, [1.0]])
+    def test_what_is_no_time(self, seconds: Any) -> None:
+        message = f"timeout_s is {seconds!r}, expected a number of seconds of at least 0"
+        with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+            check_timeout(seconds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -144,6 +146,13 @@ def test_arrays_pass_without_a_copy_as_plain_arrays() -> None:
     plain = as_array(matrix, "x")
     assert type(plain) is np.ndarray
     assert np.shares_memory(plain, matrix)
+
+
+def test_while_numpy_imports_masked_arrays_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal handler that logs may interrupt that import."""
+    monkeypatch.setitem(sys.modules, "numpy.ma", ModuleType("numpy.ma"))
+    array = np.ones((2, 3))
+    assert as_array(array, "x") is array
 
 
 def test_a_lazy_grid_is_drawn() -> None:

@@ -355,3 +355,17 @@ def test_the_global_writer_leaves_the_steps_to_the_daemon(
     assert isinstance(scalar, tuple)
     assert isinstance(text, RecordCall)
     assert {scalar[1], text.step, quiet.picture().step} == {STEP_NEXT}
+
+
+def test_trials_are_forgotten_once_they_are_written_but_for_those_that_are_refused(quiet: Quiet) -> None:
+    recorder = quiet.writer._recorder
+    assert recorder is not None
+    quiet.writer.add_hparams({"lr": 0.1}, {"loss": 1.0}, "refused")
+    (refused,) = recorder._trials
+    refused.refused = "the disk is full"
+    for trial in range(1000):
+        quiet.writer.add_hparams({"lr": 0.1}, {"loss": 1.0}, f"trial{trial}")
+        quiet.connection.settled.update(quiet.connection.paths[:-10])
+        assert len(recorder._trials) <= 64
+    awaited = [Path(run.path).name for run in recorder.awaited]
+    assert awaited == ["run", "refused", *(f"trial{trial}" for trial in range(990, 1000))]

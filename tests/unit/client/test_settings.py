@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from sidelog.settings import Settings, check_endpoint
+from sidelog.settings import Settings, check_endpoint, spool_folders
 from sidelog_shared.errors import ConfigError
 from sidelog_shared.limits import MIB
 
@@ -40,13 +43,11 @@ def test_each_variable(monkeypatch: pytest.MonkeyPatch, name: str, text: str, fi
     ("name", "text", "message"),
     [
         ("SIDELOG_MODE", "maybe", "SIDELOG_MODE is 'maybe', expected 'on' or 'off'"),
-        ("SIDELOG_MODE", "", "SIDELOG_MODE is '', expected 'on' or 'off'"),
         ("SIDELOG_ARENA_MB", "much", "SIDELOG_ARENA_MB is 'much', expected a number from 1 to 65536"),
         ("SIDELOG_ARENA_MB", "0.5", "SIDELOG_ARENA_MB is '0.5', expected a number from 1"),
         ("SIDELOG_ARENA_MB", "nan", "SIDELOG_ARENA_MB is 'nan'"),
         ("SIDELOG_ARENA_MB", "inf", "SIDELOG_ARENA_MB is 'inf'"),
         ("SIDELOG_EXIT_TIMEOUT", "-1", "SIDELOG_EXIT_TIMEOUT is '-1', expected a number from 0 to 86400"),
-        ("SIDELOG_EXIT_TIMEOUT", "", "SIDELOG_EXIT_TIMEOUT is ''"),
         ("SIDELOG_ENDPOINT", "host:5555", "endpoint is 'host:5555', expected tcp://HOST:PORT"),
     ],
 )
@@ -54,6 +55,62 @@ def test_what_cannot_work(monkeypatch: pytest.MonkeyPatch, name: str, text: str,
     monkeypatch.setenv(name, text)
     with pytest.raises(ConfigError, match=re.escape(message)):
         Settings.read()
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job script sets it so to switch off what an outer one has set."""
+    names = ["MODE", "ENDPOINT", "ARENA_MB", "OVERFLOW_MB", "HEAVY_MB", "SPOOL_MB", "SPOOL_DIR", "EXIT_TIMEOUT"]
+    monkeypatch.delenv("SIDELOG_SPOOL_DIR")
+    folders = spool_folders()
+    for name in names:
+        monkeypatch.setenv(f"SIDELOG_{name}", "")
+    assert Settings.read() == Settings()
+    assert spool_folders() == folders
+
+
+class TestSpoolFolders:
+    @pytest.fixture
+    def temporary(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        """The last place for spools, not made yet."""
+        monkeypatch.delenv("SIDELOG_SPOOL_DIR")
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        return tmp_path / f"sidelog-spool-{os.getuid()}"
+
+    def test_are_one_for_states_and_one_in_the_temp_folder(self, temporary: Path, tmp_path: Path) -> None:
+        assert spool_folders() == [tmp_path / "state" / "sidelog", temporary]
+        temporary.mkdir(mode=0o700)
+        assert spool_folders() == [tmp_path / "state" / "sidelog", temporary]
+
+    def test_that_others_can_reach_into_are_none_and_that_is_said_once(
+        self, temporary: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        temporary.mkdir()
+        temporary.chmod(0o777)
+        for _ in range(2):
+            assert spool_folders() == [tmp_path / "state" / "sidelog"]
+        (said,) = caplog.messages
+        assert f"the folder {temporary} for spools has mode 777, expected 700 (chmod 700 {temporary})" in said
+        assert "nothing is kept there or taken from it" in said
+
+    def test_that_somebody_else_has_made_are_none(
+        self, temporary: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        owner = os.getuid()
+        monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+        temporary.with_name(f"sidelog-spool-{owner + 1}").mkdir(mode=0o700)
+        assert len(spool_folders()) == 1
+        assert f"belongs to uid {owner}, expected {owner + 1}" in caplog.text
+
+    def test_that_are_a_link_are_none(self, temporary: Path, tmp_path: Path) -> None:
+        temporary.symlink_to(tmp_path)
+        assert len(spool_folders()) == 1
+
+    def test_that_are_given_are_taken_as_they_are(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        tmp_path.chmod(0o755)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("SIDELOG_SPOOL_DIR", ".")
+        assert spool_folders() == [tmp_path]
 
 
 def test_the_argument_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,9 @@ def test_the_folder_is_private(folder: Path) -> None:
 def test_a_folder_that_others_can_enter_is_refused(folder: Path) -> None:
     folder.mkdir(mode=0o755)
     folder.chmod(0o755)
-    with pytest.raises(ConfigError, match=r"has mode 755, expected 700 .*: chmod 700 it"):
+    with pytest.raises(
+        ConfigError, match=r"has mode 755, expected 700 \(chmod 700 /tmp/.*/sidelog\): set SIDELOG_RUNTIME_DIR"
+    ):
         Rendezvous(folder)
 
 
@@ -95,6 +97,15 @@ def test_the_folder_is_chosen_by_the_environment(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("SIDELOG_RUNTIME_DIR")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "nowhere"))
     assert runtime_folder() == Path(tempfile.gettempdir()) / f"sidelog-{os.getuid()}"
+
+
+@pytest.mark.parametrize("variable", ["SIDELOG_RUNTIME_DIR", "XDG_RUNTIME_DIR"])
+def test_a_relative_folder_is_the_same_wherever_the_process_goes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, ".")
+    assert runtime_folder() == tmp_path / "sidelog"
 
 
 def test_wakeups_do_not_add_up_and_never_block() -> None:
