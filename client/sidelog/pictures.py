@@ -17,7 +17,7 @@ import numpy.typing as npt
 from sidelog.arrays import Array, as_array, describe, dtype_of, is_tensor, shape_of
 from sidelog_shared.dtypes import UINT8, DType
 from sidelog_shared.errors import ConfigError, SnapshotError
-from sidelog_shared.recipe import Layout, Recipe
+from sidelog_shared.recipe import Format, Layout, Recipe
 
 if TYPE_CHECKING:
     from sidelog.torch_grid import GridSource
@@ -215,6 +215,37 @@ def select_label_map(
         options["ignore_index"] = _integer("ignore_index", ignore_index)
     shape = shape_of(array) if array.ndim == 3 else (1, *array.shape)
     return Selection([array], shape, _recipe(Layout.LABELS, options, what))
+
+
+def encoded_as(selection: Selection, format_: object, quality: object, what: str) -> Selection:
+    """The same in a format that its caller chose; None for what was not said.
+
+    Raises:
+        ConfigError: no format that TensorBoard shows, or a quality that there is not.
+        SnapshotError: a JPEG of four channels.
+    """
+    if format_ is None and quality is None:
+        return selection
+    if format_ not in (None, "png", "jpeg"):
+        raise ConfigError(f"{what}: format is {format_!r:.80}, expected 'png' or 'jpeg'")
+    if quality is not None and format_ != "jpeg":
+        raise ConfigError(f"{what}: quality is {quality!r:.80} without format='jpeg', the only one that has any")
+    options: dict[str, object] = {"format": Format(format_)}
+    if quality is not None:
+        options["quality"] = _integer("quality", quality)
+    recipe = selection.recipe
+    if format_ == "jpeg" and _channels_of(selection) == 4:
+        raise SnapshotError(f"{what} has shape {list(selection.shape)} with 4 channels, expected 1 or 3 for "
+                            f"format='jpeg', which has no alpha")  # fmt: skip
+    try:
+        return replace(selection, recipe=replace(recipe, **options))  # type: ignore[arg-type]  # of their fields' types
+    except ValueError as error:
+        raise ConfigError(f"{what}: {error}") from None
+
+
+def _channels_of(selection: Selection) -> int:
+    letters = selection.recipe.dataformats or "NCHW"
+    return selection.shape[letters.index("C")] if "C" in letters else 1
 
 
 def _image_of_batch(array: Array, formats: str, options: dict[str, object], what: str) -> Selection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from sidelog import pictures
 from sidelog.media import select_boxes
@@ -32,6 +33,8 @@ class PictureCalls(WriterHandle):
         scale_each: bool | None = None,
         pad_value: float | None = None,
         range: Sequence[float] | None = None,
+        format: Literal["png", "jpeg"] | None = None,
+        quality: int | None = None,
     ) -> None:
         """Log a picture; or a grid, from a list, a batch with any grid argument, or ``sidelog.make_grid(...)``.
 
@@ -52,6 +55,9 @@ class PictureCalls(WriterHandle):
             scale_each: take the range tile by tile, False.
             pad_value: value between tiles, 0.
             range: old name of ``value_range``.
+            format: ``"png"``, which keeps every pixel and is what is taken unless given, or ``"jpeg"``: smaller on
+                photographs, without alpha.
+            quality: of a JPEG, 1 to 100; 90 unless given.
 
         Raises:
             SnapshotError: a shape, type or layout that no picture can be made of; says which call to use instead.
@@ -66,11 +72,12 @@ class PictureCalls(WriterHandle):
         bounds = value_range if value_range is None else call_key(value_range)
         old_bounds = range if range is None else call_key(range)
         grid = (nrow, padding, normalize, bounds, scale_each, pad_value, old_bounds)
-        call = ("image", tag, dataformats, call_key(mean), call_key(std), grid)
+        call = ("image", tag, dataformats, call_key(mean), call_key(std), grid, format, quality)
         if not recorder.add_planned(call, img_tensor, global_step, walltime):
             check_tag(tag)
             what = f"add_image {tag!r}"
             selection = pictures.select_image(img_tensor, dataformats, GridArguments(*grid), mean, std, what)
+            selection = pictures.encoded_as(selection, format, quality, what)
             recorder.add_picture(call, img_tensor, selection, global_step, walltime)
 
     def add_images(
@@ -90,6 +97,8 @@ class PictureCalls(WriterHandle):
         scale_each: bool | None = None,
         pad_value: float | None = None,
         range: Sequence[float] | None = None,
+        format: Literal["png", "jpeg"] | None = None,
+        quality: int | None = None,
     ) -> None:
         """Log a batch as one picture: tensorboardX's mosaic (8 columns, no gap), or ``make_grid``'s with any grid
         argument.
@@ -110,6 +119,8 @@ class PictureCalls(WriterHandle):
             scale_each: see there.
             pad_value: see there.
             range: see there.
+            format: see there.
+            quality: see there.
 
         Raises:
             SnapshotError, ConfigError, TypeError, ValueError: as :meth:`add_image`.
@@ -122,11 +133,12 @@ class PictureCalls(WriterHandle):
         bounds = value_range if value_range is None else call_key(value_range)
         old_bounds = range if range is None else call_key(range)
         grid = (nrow, padding, normalize, bounds, scale_each, pad_value, old_bounds)
-        call = ("images", tag, dataformats, call_key(mean), call_key(std), grid)
+        call = ("images", tag, dataformats, call_key(mean), call_key(std), grid, format, quality)
         if not recorder.add_planned(call, img_tensor, global_step, walltime):
             check_tag(tag)
             what = f"add_images {tag!r}"
             selection = pictures.select_images(img_tensor, dataformats, GridArguments(*grid), mean, std, what)
+            selection = pictures.encoded_as(selection, format, quality, what)
             recorder.add_picture(call, img_tensor, selection, global_step, walltime)
 
     def add_feature_map(
@@ -144,6 +156,8 @@ class PictureCalls(WriterHandle):
         scale_each: bool | None = None,
         pad_value: float | None = None,
         range: Sequence[float] | None = None,
+        format: Literal["png", "jpeg"] | None = None,
+        quality: int | None = None,
     ) -> None:
         """Log every channel of a feature map as a grey tile of a grid.
 
@@ -164,6 +178,8 @@ class PictureCalls(WriterHandle):
             scale_each: take the range tile by tile, False.
             pad_value: value between tiles, 0.
             range: old name of ``value_range``.
+            format: as for :meth:`add_image`.
+            quality: see there.
 
         Raises:
             SnapshotError, ConfigError, TypeError, ValueError: as :meth:`add_image`.
@@ -176,11 +192,12 @@ class PictureCalls(WriterHandle):
         bounds = value_range if value_range is None else call_key(value_range)
         old_bounds = range if range is None else call_key(range)
         grid = (nrow, padding, normalize, bounds, scale_each, pad_value, old_bounds)
-        call = ("feature_map", tag, sample, grid)
+        call = ("feature_map", tag, sample, grid, format, quality)
         if not recorder.add_planned(call, feature_map, global_step, walltime):
             check_tag(tag)
             what = f"add_feature_map {tag!r}"
             selection = pictures.select_feature_map(feature_map, sample, GridArguments(*grid), what)
+            selection = pictures.encoded_as(selection, format, quality, what)
             recorder.add_picture(call, feature_map, selection, global_step, walltime)
 
     def add_label_map(

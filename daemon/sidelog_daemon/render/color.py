@@ -22,7 +22,7 @@ IGNORED: Color = (224, 224, 224)
 GAP: Color = (255, 255, 255)
 """White, between and around the tiles of a label map (class 0 of Pascal VOC is black)."""
 
-Indices = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Indices = npt.NDArray[np.unsignedinteger]
 
 
 @functools.cache
@@ -71,9 +71,9 @@ class LabelColors:
         return self.classes + 2
 
     @property
-    def dtype(self) -> type[np.uint8] | type[np.uint16]:
+    def dtype(self) -> np.dtype[np.unsignedinteger]:
         """What holds every index."""
-        return np.uint8 if len(self.table) <= MAX_COLORS else np.uint16
+        return np.dtype(np.uint8 if len(self.table) <= MAX_COLORS else np.uint16)
 
 
 def index_labels(labels: Array, colors: LabelColors) -> tuple[Indices, int]:

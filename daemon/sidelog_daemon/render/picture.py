@@ -16,6 +16,7 @@ from sidelog_daemon.render.tensors import Array, Floats, to_float32
 from sidelog_daemon.render.tile import Block, Grid
 from sidelog_shared.recipe import Format, Layout, Recipe
 
+_UINT8 = np.dtype(np.uint8)
 MAX_PIXELS = 64_000_000
 """Of one picture: a browser shows no more, and eight such cost the daemon half a gigabyte."""
 
@@ -120,7 +121,7 @@ def _draw_labels(labels: Array, grid: Grid, recipe: Recipe, facts: _Facts) -> tu
 
 def _draw_pixels(values: Array, grid: Grid, recipe: Recipe) -> Pixels:
     background = 0.0 if recipe.layout is Layout.MOSAIC else recipe.pad_value
-    canvas = grid.canvas(values.shape[1], int(min(max(background + 0.5, 0), 255)))
+    canvas = grid.canvas(values.shape[1], int(min(max(background + 0.5, 0), 255)), _UINT8)
     for block in grid.blocks(values.shape[1]):
         planes = values[block.tiles, :, block.lines].view(np.uint8)
         grid.place(canvas, block, channels.interleave(planes))
@@ -136,7 +137,7 @@ def _draw_numbers(values: Array, grid: Grid, recipe: Recipe, facts: _Facts, *, w
     grey_becomes_rgb = depth == 1 and not finite
     background = np.full((1, 1, 1, 1), 0.0 if recipe.layout is Layout.MOSAIC else recipe.pad_value, np.float32)
     fill = channels.to_8_bits(background, background).item()
-    canvas = grid.canvas(3 if grey_becomes_rgb else depth, fill)
+    canvas = grid.canvas(3 if grey_becomes_rgb else depth, fill, _UINT8)
     for block, tiles, out in numbers.blocks():
         good = None if finite else np.isfinite(tiles)
         if good is not None:

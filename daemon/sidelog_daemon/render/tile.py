@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-T = TypeVar("T", np.uint8, np.uint16)
+T = TypeVar("T", bound=np.generic)
 
 BLOCK_ELEMENTS = 1 << 17
 """Elements of a block: 512 KiB of float32, which the second-level cache of one core holds. Measured on
@@ -59,7 +59,7 @@ class Grid:
             self.columns * (self.width + self.padding) + self.padding,
         )
 
-    def canvas(self, channels: int, fill: int, dtype: type[T] = np.uint8) -> npt.NDArray[T]:
+    def canvas(self, channels: int, fill: int, dtype: np.dtype[T]) -> npt.NDArray[T]:
         """A picture of nothing but gap: ``[height, width, channels]``."""
         return np.full((*self.picture_size, channels), fill, dtype)
 
