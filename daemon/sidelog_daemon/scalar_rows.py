@@ -6,21 +6,45 @@ import numpy as np
 import numpy.typing as npt
 
 from sidelog_daemon.sink import RunDirectory
+from sidelog_daemon.sink.event_file import framed
+from sidelog_daemon.sink.scalar_bytes import framed_scalars, is_plain
+from sidelog_daemon.sink.summaries import scalar_events
 from sidelog_shared.limits import STEP_NEXT
 from sidelog_shared.records import ScalarColumns
 
+BY_HAND_FROM = 128
+"""Rows from which on putting them together by hand is faster (``scripts/bench_render.py``)."""
 SCALARS = "scalars"
 """The kind under which the steps of all scalars are counted."""
 
 
-def counted_steps(directory: RunDirectory, columns: ScalarColumns, rows: npt.NDArray[np.intp]) -> list[int]:
+def counted_steps(
+    directory: RunDirectory, columns: ScalarColumns, rows: npt.NDArray[np.intp]
+) -> npt.NDArray[np.int64]:
     """The steps of ``rows``, the next ones counted; each row is appended right after."""
     steps = columns.steps[rows]
     counted = np.flatnonzero(steps == STEP_NEXT)
     for row in counted.tolist():
         steps[row] = directory.next_step(SCALARS, columns.series[columns.index[rows[row]]].tag)
-    listed: list[int] = steps.tolist()
-    return listed
+    return steps
+
+
+def framed_rows(
+    columns: ScalarColumns, rows: npt.NDArray[np.intp], steps: npt.NDArray[np.int64]
+) -> bytes | bytearray:
+    """``rows`` as records of an event file.
+
+    Args:
+        columns: a batch.
+        rows: which of it.
+        steps: of each.
+    """
+    index, wall_times, values = columns.index[rows], columns.wall_times[rows], columns.values[rows]
+    if len(rows) >= BY_HAND_FROM and all(is_plain(columns.series[which]) for which in np.unique(index).tolist()):
+        return framed_scalars(columns.series, index, steps, wall_times, values)
+    return framed(
+        scalar_events(columns.series, index.tolist(), steps.tolist(), wall_times.tolist(), values.tolist())
+    )
 
 
 def as_ranges(seqs: list[int]) -> list[tuple[int, int]]:

@@ -39,7 +39,7 @@ from sidelog_daemon.kinds import Content, make_content
 from sidelog_daemon.missing_note import MISSING_TAG, missing_key, missing_table
 from sidelog_daemon.report import RunStatus
 from sidelog_daemon.roster import Roster
-from sidelog_daemon.scalar_rows import as_ranges, counted_steps
+from sidelog_daemon.scalar_rows import as_ranges, counted_steps, framed_rows
 from sidelog_daemon.sink import RunDirectory, summaries
 from sidelog_daemon.sink.step_order import StepBack, told
 from sidelog_daemon.stalls import StallWatch
@@ -262,14 +262,8 @@ class EventWriter:
                     continue
                 known = run.directory.count_known(command.worker, Lane.LIGHT.value, seqs)
                 fresh = rows[known:]
-                events = summaries.scalar_events(
-                    columns.series,
-                    columns.index[fresh].tolist(),
-                    counted_steps(run.directory, columns, fresh),
-                    columns.wall_times[fresh].tolist(),
-                    columns.values[fresh].tolist(),
-                )
-                run.directory.append_many(command.worker, Lane.LIGHT.value, seqs[known:], events)
+                records = framed_rows(columns, fresh, counted_steps(run.directory, columns, fresh))
+                run.directory.append_framed(command.worker, Lane.LIGHT.value, seqs[known:], records)
                 order = run.directory.steps
                 self._tell_of_steps(
                     run,

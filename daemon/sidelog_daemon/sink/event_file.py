@@ -54,7 +54,7 @@ class RecordWriter(Protocol):
 class RecordFile(Protocol):
     """What tensorboardX's ``RecordWriter`` writes to; it would ``fsync`` at every flush if this had ``fileno``."""
 
-    def write(self, data: bytes, /) -> int: ...
+    def write(self, data: bytes | bytearray, /) -> int: ...
 
 
 def is_event_file(name: str) -> bool:
@@ -130,7 +130,7 @@ class GroupFile:
         """Whether somebody removed the open file, or moved it away."""
         return self._fd is not None and self.path is not None and not is_at(self._fd, self.path)
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | bytearray, /) -> int:
         """Add to the open group."""
         return self._group.write(data)
 

@@ -210,27 +210,18 @@ class RunDirectory:
         self._table.mark(worker_id, lane, seq)
         return True
 
-    def append_many(self, worker_id: str, lane: str, seqs: Sequence[int], events: Sequence[bytes]) -> int:
-        """Add many records of an ordered lane, each one serialized event.
+    def append_framed(self, worker_id: str, lane: str, seqs: Sequence[int], records: bytes | bytearray) -> None:
+        """Add many records of an ordered lane that stand neither here nor in the open group.
 
         Args:
             worker_id: whose records they are.
             lane: ``"light"`` or ``"heavy"``.
-            seqs: their numbers, ascending; where one record has several events its number is repeated.
-            events: as many.
-
-        Returns:
-            How many events were added; the others stand already.
+            seqs: their numbers, ascending.
+            records: their events, framed (:func:`~sidelog_daemon.sink.event_file.framed`).
         """
-        if len(seqs) != len(events):
-            raise ValueError(f"there are {len(seqs)} sequence numbers and {len(events)} events, expected as many")
-        first = self.count_known(worker_id, lane, seqs)
-        write = self._records.write
-        for data in events[first:]:
-            write(data)
-        if first < len(seqs):
+        if seqs:
+            self._file.write(records)
             self._table.mark(worker_id, lane, seqs[-1])
-        return len(seqs) - first
 
     def note(self, key: str, events: Iterable[EventMessage | bytes] = ()) -> bool:
         """Remember ``key`` in this directory, for good: what belongs to a tag is written once.
