@@ -148,7 +148,10 @@ class TestWithPurgeStep:
             with sidelog.SummaryWriter(tmp_path / "run", purge_step=purge_step) as writer:
                 for step, value in points:
                     writer.add_hparams({"lr": 0.1}, {"accuracy": value}, name="trial", global_step=step)
-        assert_shown(tmp_path / "run" / "trial", {"accuracy": CLEAN}, {"accuracy": CLEAN})
+        trial = tmp_path / "run" / "trial"
+        assert read_run(trial).scalars == fast_scalars(trial, {"accuracy": CLEAN}) == {"accuracy": CLEAN}
+        assert slow_steps(trial)["accuracy"] == [step for step, _ in CLEAN]
+        assert purges(trial) == [CHECKPOINT]
 
 
 class TestWithoutPurgeStep:
