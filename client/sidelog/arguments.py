@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sidelog import ranks
-from sidelog.arrays import is_tensor
+from sidelog.arrays import as_lists
 from sidelog_shared.errors import ConfigError
 from sidelog_shared.limits import STEP_MAX, STEP_MIN, STEP_NEXT, STEP_NONE
 
@@ -193,7 +193,7 @@ def _as_integer(value: object) -> int | None:
 
 def _edges(bins: object, what: str) -> npt.NDArray[np.float64]:
     try:
-        edges = np.array(bins.tolist() if is_tensor(bins) else bins, np.float64)  # type: ignore[attr-defined]
+        edges = np.array(as_lists(bins), np.float64)
     except (TypeError, ValueError):
         edges = np.empty(0)
     if edges.ndim != 1 or not 2 <= edges.size <= _MAX_BINS + 1 or not (np.diff(edges) >= 0).all():

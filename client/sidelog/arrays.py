@@ -8,7 +8,7 @@ torch is never imported: a process that has not imported it has no tensors.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,11 @@ _numpy_dtypes: dict[np.dtype[np.generic], DType] = {}
 def is_tensor(value: object) -> bool:
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
+
+
+def as_lists(value: object) -> Any:
+    """A tensor, on whatever device, as Python's numbers in lists; anything else as it is."""
+    return value.tolist() if is_tensor(value) else value  # type: ignore[attr-defined]  # tensors have it
 
 
 def _is_masked(value: object) -> bool:

@@ -13,6 +13,7 @@ from sidelog.statistics import (
     LATE,
     NOT_IN_TIME,
     NOT_KEPT,
+    NOT_KNOWN,
     NOT_TAKEN,
     TOO_LARGE,
     WITH_DAEMON,
@@ -58,6 +59,7 @@ class Balance:
         """Records that no event file holds, by cause."""
         lost = self._pictures.lost.copy()
         lost[NOT_IN_TIME] += self._light.lost + self._heavy.lost
+        lost[NOT_KNOWN] += self._light.unknown + self._heavy.unknown
         lost[TOO_LARGE] += self._light.too_large
         lost[NOT_KEPT] += self._light.unkept + self._heavy.unkept
         lost[DAMAGED] += self._light.damaged + self._heavy.damaged

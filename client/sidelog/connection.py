@@ -7,7 +7,6 @@ import os
 import secrets
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from sidelog.runs import RunHandle, Runs
 from sidelog.sender import Sender
 from sidelog.settings import Settings, spool_folders
 from sidelog.snapshot import Snapshotter
+from sidelog.speaker import Speaker
 from sidelog.spool import SUFFIX as SPOOL_SUFFIX
 from sidelog.spool import Spool
 from sidelog.statistics import Statistics
@@ -41,6 +41,8 @@ NOBODY_ANSWERS_S = 5.0
 """Who has waited for so long, and there never was a connection, waits for a daemon that is not there."""
 REFUSED_S = 3.0
 """So long ``close()`` waits for a run that is refused, which is asked for again every second, before it gives up."""
+SPEAK_S = 1.0
+"""So long the end of a connection waits for a handler of ``logging`` that is being told something."""
 LOOK_S = 0.5
 """So long who asks how things stand waits for the sender thread to be done with what it is at: a disk may be slow."""
 _MAX_SAID = 1000
@@ -93,7 +95,7 @@ class Connection:
         self._rendezvous = rendezvous
         self._logdir = _default_logdir()
         self._said: set[str] = set()
-        self._unspoken: deque[str] = deque()
+        self._speaker = Speaker(self.say)
         self._unsaid = 0
         self._patience = Patience(lambda: self._settled)
         self._sum_up_at = 0.0
@@ -108,7 +110,7 @@ class Connection:
         self.snapshotter = Snapshotter(self.pool, overflow_bytes=settings.overflow_bytes)
         self.worker = _new_worker() if left is None else left.worker
         self.spool = self._new_spool() if left is None else left.spool
-        self._delivery = Delivery(self.worker, self.outbox, self._runs, say=self._unspoken.append, spool=self.spool)
+        self._delivery = Delivery(self.worker, self.outbox, self._runs, say=self._speaker.add, spool=self.spool)
         self._watched = Watched(self._delivery.statistics, Statistics())
         if left is not None:
             self._delivery.restore(left)
@@ -121,8 +123,8 @@ class Connection:
             daemon_lives=self._daemon_lives,
             patience_s=NOBODY_ANSWERS_S if patience_s is None else patience_s,
             memory_is_short=lambda: self.pool.used_bytes > settings.arena_bytes // 2,
-            say=self.say,
-            speak=self._speak,
+            say=self._speaker.add,
+            speak=self._speaker.speak,
         )
         self._sender.start()
 
@@ -133,7 +135,7 @@ class Connection:
             paths,
             self.worker,
             budget_bytes=self.settings.spool_bytes,
-            say=self._unspoken.append,
+            say=self._speaker.add,
             endpoint=self.settings.endpoint,
         )
 
@@ -157,11 +159,6 @@ class Connection:
             self._sum_up_at = now + _SUM_UP_S
             log.warning("sidelog: %s (and %s more warnings, not shown)", text, f"{self._unsaid - 1:,}")
             self._unsaid = 0
-
-    def _speak(self) -> None:
-        """Tell what came up while the sender was at work: a handler of ``logging`` that hears it may log itself."""
-        while self._unspoken:
-            self.say(self._unspoken.popleft())
 
     def _wake(self) -> None:
         if self._ended:
@@ -215,7 +212,7 @@ class Connection:
             ProtocolError: the daemon speaks another version.
         """
         if self._sender.runs_here:
-            return  # in a handler of logging that has heard us: it would wait for itself
+            return  # in a finalizer: it would wait for itself
         if self._ended:
             if self.outbox.late:
                 raise TransportError(
@@ -311,7 +308,7 @@ class Connection:
 
     @property
     def runs_here(self) -> bool:
-        """Whether it is the sender's own thread that asks: a handler of ``logging`` that has heard us."""
+        """Whether it is the sender's own thread that asks: in a finalizer, where the garbage collector came by."""
         return self._sender.runs_here
 
     # Its end
@@ -335,7 +332,8 @@ class Connection:
             self._end()
 
     def _end(self) -> None:
-        self._speak()
+        with self._lent():
+            self._speaker.finish(SPEAK_S)
         is_first, self._ended = not self._ended, True
         end = self.statistics()
         if is_first:
@@ -368,7 +366,7 @@ class Connection:
         remove_drafts(spool_folders())
         left = left_spools(spool_folders())
         if left:
-            self.say(
+            self._speaker.add(
                 f"{len(left)} earlier processes left records that are not known to be in the event files, "
                 f"in {left[0].parent}: sidelog replay --all"
             )
@@ -377,7 +375,7 @@ class Connection:
         try:
             return self._rendezvous is not None and is_held_by_someone(self._rendezvous.lock_file)
         except OSError as error:  # descriptors have run out, say: then it is not certain that it lives
-            self.say(f"whether the daemon lives cannot be seen: {error}")
+            self._speaker.add(f"whether the daemon lives cannot be seen: {error}")
             return False
 
 

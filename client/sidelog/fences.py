@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+import time
+
 from sidelog.calls import Fence, FlushRequest, RunEnd
 from sidelog.heavy_lane import HeavyLane
 from sidelog.light_lane import LightLane
 from sidelog.picture_lane import PictureLane
 from sidelog_shared.errors import SidelogError
+
+FEW_ENDS = 16
+PART = 10.0
+"""Looking which of thousands of runs may be closed (trials of a search) takes one part in so many of the time."""
 
 
 class Fences:
@@ -24,6 +31,7 @@ class Fences:
         self._pictures = pictures
         self._flushes: list[FlushRequest] = []
         self._ends: list[RunEnd] = []
+        self._look_at = 0.0
 
     @property
     def awaited(self) -> bool:
@@ -51,9 +59,24 @@ class Fences:
 
     def take_ends(self) -> list[RunEnd]:
         """The runs that ended and whose records have all settled; each is given once."""
-        settled = [end for end in self._ends if self._may_close(end)]
-        for end in settled:
-            self._ends.remove(end)
+        begun = time.monotonic()
+        if not self._ends or (len(self._ends) > FEW_ENDS and begun < self._look_at):
+            return []
+        light, heavy = self._light.lowest_unsettled(), self._heavy.lowest_unsettled()
+        pictures = self._pictures.lowest_ordinals()
+        settled: list[RunEnd] = []
+        left: list[RunEnd] = []
+        for end in self._ends:
+            run = end.run.id
+            is_settled = (
+                light.get(run, sys.maxsize) > end.light_target
+                and heavy.get(run, sys.maxsize) > end.heavy_target
+                and pictures.get(run, sys.maxsize) > end.picture_target
+            )
+            (settled if is_settled else left).append(end)
+        self._ends = left
+        ended = time.monotonic()
+        self._look_at = ended + PART * (ended - begun)
         return settled
 
     def ask(self) -> bool:
@@ -78,13 +101,6 @@ class Fences:
             return True
         heavy_is = self._heavy.is_settled(request.heavy_target, request.runs, held_too=False)
         return heavy_is and self._pictures_are_settled(request, request.runs, held_too=False)
-
-    def _may_close(self, end: RunEnd) -> bool:
-        """Whether everything that was logged into a run has settled."""
-        run = frozenset([end.run.id])
-        light_is = self._light.is_settled(end.light_target, run, held_too=True)
-        heavy_is = self._heavy.is_settled(end.heavy_target, run, held_too=True)
-        return light_is and heavy_is and self._pictures_are_settled(end, run, held_too=True)
 
     def _pictures_are_settled(self, fence: Fence, runs: frozenset[int] | None, *, held_too: bool) -> bool:
         unsettled = self._pictures.first_unsettled_ordinal(runs, held_too=held_too)

@@ -45,6 +45,12 @@ class HeldEntries:
         """The lowest number of all; None where there is none."""
         return min((entries[0].first for entries in self._runs.values() if entries), default=None)
 
+    def lowest_unsettled(self) -> dict[int, int]:
+        """Of each run the lowest number that has not settled."""
+        lowest = ((run, next(iter(entry.left(self._settled)), None)) for run, entries in self._runs.items()
+                  for entry in entries[:1])  # fmt: skip
+        return {run: hole[0] for run, hole in lowest if hole is not None}
+
     def __contains__(self, run: int) -> bool:
         return run in self._runs
 

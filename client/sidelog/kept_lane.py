@@ -1,5 +1,6 @@
 """The records of a reliable lane from the call until they have settled: in memory; in the spool where no daemon takes
-them in time, or memory runs short; apart (``held_entries``) while their run is refused, so that others go past them.
+them in time, or memory runs short (``spooled_lane``); apart while their run is refused, so that others go past them
+(``held_entries``).
 
 No socket, no clock; the spool is its only file.
 """
@@ -7,11 +8,11 @@ No socket, no clock; the spool is its only file.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from sidelog.entry_spool import EntrySpool
 from sidelog.held_entries import HeldEntries
-from sidelog.kept_records import Entry, Message, Span, groups_for_spool, split_by_run, without
+from sidelog.kept_records import Entry, Message, Span, split_by_run, without
 from sidelog.spool import DamagedSpool, Spool
 from sidelog.window import Window
 from sidelog_shared.intervals import IntervalSet
@@ -33,6 +34,7 @@ class KeptLane:
 
     Attributes:
         lost: records that were given up.
+        unknown: likewise, of which a daemon has been sent, so that it may write them.
         unkept: records of runs that are refused, for which there was no room.
         damaged: records that could not be read back from the spool, or are not there any more.
         left_in_spool: those that stand there and nowhere else, once the lane was abandoned.
@@ -60,6 +62,7 @@ class KeptLane:
         self._spool = EntrySpool(spool)
         self._say = say
         self.lost = 0
+        self.unknown = 0
         self.unkept = 0
         self.damaged = 0
         self.left_in_spool = 0
@@ -107,6 +110,20 @@ class KeptLane:
                         if first <= target and self._settled.missing(first, min(last, target)):
                             return False
         return self._held.is_settled(target, runs, refused_too=held_too)
+
+    def lowest_unsettled(self) -> dict[int, int]:
+        """Of each run the lowest number that has not settled; of runs that are refused too."""
+        found = self._held.lowest_unsettled()
+        for entry in self._entries:
+            for run in entry.spans:
+                # Of one run in both, what is held is younger or older: it was put in line again, or is catching up.
+                lowest = next((span[0] for span in self._missing(entry, run)), None)
+                if lowest is not None and lowest < found.get(run, lowest + 1):
+                    found[run] = lowest
+        return found
+
+    def _missing(self, entry: Entry, run: int) -> Iterator[Span]:
+        return (hole for first, last in entry.ranges_of(run) for hole in self._settled.missing(first, last))
 
     # Runs that are refused for now
 
@@ -177,117 +194,6 @@ class KeptLane:
         for entry in self._held.settle(fresh):
             self._forget(entry)
 
-    # The spool
-
-    def spill(self, before: float, *, at_most_bytes: int, epoch: int) -> int:
-        """Put what was called before a moment, and has not settled, into the spool; the oldest first.
-
-        Also what a daemon has taken: it may die with it, and this process too.
-
-        Args:
-            before: monotonic seconds.
-            at_most_bytes: about so much at once.
-            epoch: the current one.
-
-        Returns:
-            How many records were put there.
-        """
-        self._spool.tend(epoch)
-        self._miss_damaged()
-        if not self._spool.takes:
-            return 0
-        self._separate(before)
-        entries, count, room = self._spilled(self._entries, before, at_most_bytes, epoch)
-        if entries is not self._entries:
-            self._entries = entries
-            self._line_up()
-        for run in self._held.runs:
-            spilled, room = self._spill_held(run, before, room, epoch)
-            count += spilled
-        self._miss_damaged()
-        return count
-
-    def _miss_damaged(self) -> None:
-        """What was in the spool, and is not there any more because somebody has cut the file, is lost."""
-        if self._spool.is_newly_damaged() or self._is_damaged:
-            self._give_up_damaged()
-
-    def _give_up_damaged(self, *, at_last: bool = False) -> None:
-        known = self.pending
-        self._entries, gone = self._spool.without_damaged(self._entries, at_last=at_last)
-        left = self._entries[:]
-        for entry in gone:
-            self._window.remove(entry)
-        for run in self._held.runs:
-            kept, gone_too = self._spool.without_damaged(self._held.entries_of(run), at_last=at_last)
-            self._held.replace(run, kept)
-            left += kept
-            gone += gone_too
-        for entry in gone:
-            self._forget(entry)
-        self._is_damaged = self._spool.has_damaged(left)
-        self._line_up()
-        self._count()
-        if lost := known - self.pending:
-            self.damaged += lost
-            self._say(f"{lost:,} records are lost: they stood in the spool, which is cut or damaged there")
-
-    def _spill_held(self, run: int, before: float, room_bytes: int, epoch: int) -> tuple[int, int]:
-        """As :meth:`_spilled`, of a run that is refused: all of it once it is time for the oldest. It may go on for
-        hours, and a place for every few records would be too many."""
-        held = self._held.entries_of(run)
-        begin = len(held)
-        while begin and held[begin - 1].message is not None:
-            begin -= 1
-        is_short = 2 * self._held.nbytes > self._held_limit_bytes
-        if begin == len(held) or not (is_short or held[begin].made_at <= before):
-            return 0, room_bytes
-        waiting = held[begin:]
-        entries, count, room_bytes = self._spilled(waiting, float("inf"), room_bytes, epoch)
-        if entries is not waiting:
-            self._held.replace(run, held[:begin] + entries)
-        return count, room_bytes
-
-    def _spilled(
-        self, entries: list[Entry], before: float, room_bytes: int, epoch: int
-    ) -> tuple[list[Entry], int, int]:
-        """Put what is old of some entries into the spool.
-
-        Returns:
-            The entries afterwards, the same list where none was put there; how many records were; what is left of
-            the room.
-        """
-        moved: dict[Entry, Entry | None] = {}
-        count = 0
-        for group in groups_for_spool(entries, before):
-            if room_bytes <= 0:
-                break
-            whole = self._spool.put(group, epoch)
-            if whole is None or whole.place is None:
-                break
-            moved |= dict.fromkeys(group)
-            moved[group[0]] = whole
-            is_held = self._held.has(group[0])
-            for entry in group:
-                self._free(entry)
-                count += self._unsettled(entry)
-                if not is_held:
-                    self._window.remove(entry)
-            if not is_held:
-                self._window.add(whole)
-            room_bytes -= whole.place.nbytes
-        if moved:
-            now_kept = [moved.get(entry, entry) for entry in entries]
-            entries = [entry for entry in now_kept if entry is not None]
-        return entries, count, room_bytes
-
-    def restore(self, entries: Iterable[Entry]) -> None:
-        """Take over what another process left in its spool."""
-        self._entries.extend(sorted(entries, key=lambda entry: entry.first))
-        self._last = max((entry.last for entry in self._entries), default=0)
-        self._line_up()
-        self._count()
-
     # Inside
 
     def _add(self, message: Message, spans: Mapping[int, Span], nbytes: int, made_at: float) -> None:
@@ -329,15 +235,6 @@ class KeptLane:
         self._memory_bytes += sum(part.nbytes for part in parts)
         return self._unsettled_of(parts)
 
-    def _separate(self, before: float) -> None:
-        """What goes into the spool is of one run each: one that is refused later takes no other out of it again."""
-        entries, self._entries = self._entries, []
-        for entry in entries:
-            is_mixed = entry.message is not None and len(entry.spans) > 1 and entry.made_at <= before
-            self._entries.extend(self._parts(entry) if is_mixed else [entry])
-        if self._entries != entries:
-            self._line_up()
-
     def _parts(self, entry: Entry) -> list[Entry]:
         """An entry in memory, as one for each run."""
         parts = split_by_run(entry)
@@ -364,25 +261,6 @@ class KeptLane:
         if entry.message is not None:
             self._free(entry)
         self._spool.release(entry)
-
-    def _give_up_all(self) -> None:
-        is_there = self._spool.is_there_at_last()
-        self._give_up_damaged(at_last=True)
-        spooled = self.spooled
-        self.lost += self.pending - spooled
-        if is_there or not spooled:
-            self.left_in_spool = spooled
-        else:
-            self.damaged += spooled
-            self._say(f"{spooled:,} records are lost: they stood in a spool that was moved or removed, see above")
-        for run in list(self._held.runs):
-            self._entries += self._held.let_go(run)
-        for entry in self._entries:
-            if entry.message is not None:
-                self._free(entry)
-        self._entries.clear()
-        self._unsent.clear()
-        self._count()
 
     def _line_up(self) -> None:
         self._unsent = deque(entry for entry in self._entries if not entry.sent)

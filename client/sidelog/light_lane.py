@@ -132,8 +132,9 @@ class LightLane(ReliableLane):
 
     def abandon(self) -> list[Fence]:
         """The connection ends: what is not in the spool is lost. Returns the fences that were waiting in line."""
-        waiting = list(self._outbox.light)
-        self._outbox.light.clear()
+        waiting: list[LightCall] = []
+        while self._outbox.light:
+            waiting.append(self._outbox.light.popleft())
         fences = [call for call in waiting if isinstance(call, Fence)]
         for _ in fences:
             self._outbox.fence_passed()

@@ -304,6 +304,14 @@ class Outbox:
             waiting = enumerate(list(self._pictures), start=self._taken + 1)
             return next((ordinal for ordinal, call in waiting if call.run in runs), None)
 
+    def first_waiting_ordinals(self) -> dict[int, int]:
+        """The same, run by run."""
+        found: dict[int, int] = {}
+        with self.lock:
+            for ordinal, call in enumerate(list(self._pictures), start=self._taken + 1):
+                found.setdefault(call.run, ordinal)
+        return found
+
     @property
     def picture_count(self) -> int:
         return len(self._pictures)

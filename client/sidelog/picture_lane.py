@@ -96,6 +96,13 @@ class PictureLane:
         waiting = self._outbox.first_waiting_ordinal(runs)
         return min(ordinals if waiting is None else [*ordinals, waiting], default=None)
 
+    def lowest_ordinals(self) -> dict[int, int]:
+        """Of each run the oldest picture that was called and has not settled."""
+        found = self._outbox.first_waiting_ordinals()
+        for flight in self._flights.values():
+            found[flight.run] = min(flight.ordinal, found.get(flight.run, flight.ordinal))
+        return found
+
     def next_messages(self, runs: Mapping[int, RunHandle], epoch: int) -> list[list[Buffer]]:
         """The messages of the next picture to send; none when there is none, or too many have not settled."""
         while self._in_window < MAX_PICTURE_RANGES:

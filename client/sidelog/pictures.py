@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from sidelog.arrays import Array, as_array, describe, dtype_of, is_tensor, shape_of
+from sidelog.arrays import Array, as_array, as_lists, describe, dtype_of, is_tensor, shape_of
 from sidelog_shared.dtypes import UINT8, DType
 from sidelog_shared.errors import ConfigError, SnapshotError
 from sidelog_shared.recipe import Format, Layout, Recipe
@@ -373,7 +373,7 @@ def _denormalization(mean: object, std: object) -> dict[str, object]:
     for name, value in (("mean", mean), ("std", std)):
         if value is not None:
             try:
-                numbers = np.asarray(value.tolist() if is_tensor(value) else value, np.float64)  # type: ignore[attr-defined]
+                numbers = np.asarray(as_lists(value), np.float64)
             except (TypeError, ValueError):
                 numbers = np.empty(0)
             # [C], or [C, 1, 1] as it is made for broadcasting.
@@ -390,7 +390,7 @@ def _denormalization(mean: object, std: object) -> dict[str, object]:
 
 def _palette(palette: object, what: str) -> tuple[tuple[int, int, int], ...]:
     try:
-        colors = np.asarray(palette.tolist() if is_tensor(palette) else palette)  # type: ignore[attr-defined]
+        colors = np.asarray(as_lists(palette))
     except ValueError:
         colors = np.empty(0)
     if colors.ndim != 2 or colors.shape[1] != 3 or colors.dtype.kind not in "iu":

@@ -63,6 +63,7 @@ class Recorder:
         self._trials: dict[RunHandle, None] = {}
         self._trials_looked_through = 0
         self._purge_step: int | None = None
+        self._purged_trials: set[str] = set()
         self._opening = threading.RLock()
         # One object per series: the sender numbers series by identity.
         self._series: dict[str, Series] = {}
@@ -136,6 +137,9 @@ class Recorder:
         # Checked before the run is opened.
         checked = [scalar_call(Series(0, check_tag(tag)), step, wall_time, value) for tag, value in metrics.items()]
         run = self.connection.open_run(self._path_of(name))
+        if self._purge_step is not None and name not in self._purged_trials:
+            self._purged_trials.add(name)
+            self._put_purge(run)
         calls = [None if call is None else (Series(run.id, call[0].tag), *call[1:]) for call in checked]
         self._put(RecordCall(run.id, Kind.HPARAMS, "hparams", None, wall_time, {}, (kept_bytes(document),)))
         self._put_scalars(name, calls)
@@ -339,12 +343,12 @@ class Recorder:
             run = self._subruns.get(name)
             if run is None:
                 run = self.connection.open_run(self._path_of(name))
+                if self._purge_step is not None:
+                    self._put_purge(run)  # before anybody finds it, and logs
                 if name in self._subruns:  # a call that interrupted this one was faster
                     self.connection.close_run(run)
                     return run
                 self._subruns[name] = run
-                if self._purge_step is not None:
-                    self._put_purge(run)
             return run
 
     def _path_of(self, name: str | os.PathLike[str]) -> str:

@@ -3,13 +3,13 @@ sent again to the next daemon until they have settled."""
 
 from __future__ import annotations
 
-from sidelog.kept_lane import KeptLane
 from sidelog.kept_records import Entry, frames_of
 from sidelog.spool import DamagedSpool
+from sidelog.spooled_lane import SpooledLane
 from sidelog_shared.records import Buffer
 
 
-class ReliableLane(KeptLane):
+class ReliableLane(SpooledLane):
     """Sends what is kept; a subclass numbers what was called."""
 
     def rewind(self) -> None:

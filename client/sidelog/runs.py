@@ -130,11 +130,15 @@ class Runs:
         if not self._lock.acquire(blocking=False):
             return []
         try:
-            gone = [end.run for end in take_ends() if not end.run.users and end.number == end.run.closings]
-            for run in gone:
-                del self.by_id[run.id]
-                if self._of_path.get(run.path) is run:
-                    del self._of_path[run.path]
+            gone = []
+            for end in list(take_ends()):
+                run = end.run
+                # Between this look and the next line comes nobody: no finalizer either, for nothing is made.
+                if not run.users and end.number == run.closings:
+                    del self.by_id[run.id]
+                    if self._of_path.get(run.path) is run:
+                        del self._of_path[run.path]
+                    gone.append(run)
         finally:
             self._lock.release()
         return gone

@@ -7,9 +7,9 @@ a poll with a deadline.
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -23,8 +23,6 @@ from sidelog_shared.errors import MissingExtra, SidelogError, TransportError
 from sidelog_shared.frames import is_state
 from sidelog_shared.limits import KIB, MAX_FRAME_BYTES
 from sidelog_shared.wakeup import Wakeup
-
-log = logging.getLogger("sidelog")
 
 TICK_S = 0.05
 """How often it looks while there is work. Each look takes the interpreter lock from the training for a moment."""
@@ -64,7 +62,7 @@ class Sender:
         patience_s: see :meth:`is_hopeless`.
         memory_is_short: whether snapshots that the daemon has not taken over fill half of their memory.
         say: tells the user something, once per text.
-        speak: tells what came up while ``delivery`` was driven.
+        speak: sees that it is being told.
     """
 
     def __init__(
@@ -146,7 +144,8 @@ class Sender:
         begun = time.monotonic()
         # Not by join: one that Ctrl-C interrupts makes CPython 3.11 take a living thread for one that has ended.
         while not self._ended.wait(PROGRESS_S) and (waited_s := time.monotonic() - begun) < deadline_s + LATE_S:
-            show_progress(waited_s)
+            if waited_s < deadline_s:
+                show_progress(waited_s)
 
     def end_by(self, deadline_s: float) -> None:
         """As :meth:`stop`, without waiting for it. After its end, nothing."""
@@ -187,7 +186,7 @@ class Sender:
                     break
         except Exception as error:
             # The training must not suffer from a fault of ours; the user must hear of it all the same.
-            log.exception("sidelog: the sender thread failed")
+            self._say(f"the sender thread failed: {traceback.format_exc()}")
             self.problem = TransportError(f"the sender thread failed: {type(error).__name__}: {error}")
         finally:
             self._hopeless = True
@@ -200,6 +199,7 @@ class Sender:
                     self._delivery.abandon(self.problem or TransportError("the connection is closed"))
             finally:
                 self._ended.set()
+                self._speak()
 
     def _connect(self, now: float) -> None:
         if now < self._retry_at:

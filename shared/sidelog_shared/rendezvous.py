@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shlex
@@ -98,11 +99,17 @@ def runtime_folder() -> Path:
     """A folder ``sidelog`` in ``SIDELOG_RUNTIME_DIR`` or ``XDG_RUNTIME_DIR``, else this user's in the temp folder."""
     given = os.environ.get("SIDELOG_RUNTIME_DIR")
     if given:
-        return Path(given).absolute() / "sidelog"
+        return _absolute(given) / "sidelog"
     user_folder = os.environ.get("XDG_RUNTIME_DIR", "")
     if user_folder and os.access(user_folder, os.W_OK | os.X_OK):
-        return Path(user_folder).absolute() / "sidelog"
+        return _absolute(user_folder) / "sidelog"
     return Path(tempfile.gettempdir()) / f"sidelog-{os.getuid()}"
+
+
+@functools.cache
+def _absolute(folder: str) -> Path:
+    """As it is when it is first asked for: a program that changes its folder later has one daemon all the same."""
+    return Path(folder).absolute()
 
 
 def why_not_private(folder: Path) -> str:

@@ -142,6 +142,17 @@ class TestWithPurgeStep:
                     writer.add_scalars("curves", {"a": value}, step)
         assert_shown(tmp_path / "run" / "curves" / "a", {"curves": CLEAN}, {"curves": CLEAN})
 
+    def test_of_add_hparams(self, runtime_dir: Path, tmp_path: Path) -> None:
+        """A trial that goes on is a run of its own as well."""
+        for points, purge_step in ((BEFORE, None), (AGAIN, CHECKPOINT)):
+            with sidelog.SummaryWriter(tmp_path / "run", purge_step=purge_step) as writer:
+                for step, value in points:
+                    writer.add_hparams({"lr": 0.1}, {"accuracy": value}, name="trial", global_step=step)
+        trial = tmp_path / "run" / "trial"
+        assert read_run(trial).scalars == fast_scalars(trial, {"accuracy": CLEAN}) == {"accuracy": CLEAN}
+        assert slow_steps(trial)["accuracy"] == [step for step, _ in CLEAN]
+        assert purges(trial) == [CHECKPOINT]
+
 
 class TestWithoutPurgeStep:
     def test_the_slow_reader_shows_both_the_fast_reader_the_later(self, runtime_dir: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from sidelog.recorder import Recorder
 from sidelog.scalar_history import ScalarHistory
 from sidelog.settings import Settings
 from sidelog.statistics import Statistics
-from sidelog_shared.errors import ConfigError, SidelogError, TransportError
+from sidelog_shared.errors import ConfigError, SidelogError
 from sidelog_shared.names import check_run_name
 
 if TYPE_CHECKING:
@@ -162,17 +162,19 @@ class WriterHandle:
             ConfigError: as :meth:`flush`; the writer stays open.
             TransportError, WriterError: as :meth:`flush`; the run is let go of all the same.
         """
-        if self._recorder is not None and self._recorder.connection.runs_here:
-            raise TransportError(
-                "close() is called by sidelog's own thread, in a handler of logging that has heard it, and would wait "
-                "for itself: close the writer elsewhere"
-            )
         is_default = timeout_s is None or self._recorder is None
         deadline_s = self._settings.exit_timeout_s if is_default else check_timeout(timeout_s)
         recorder, self._recorder = self._recorder, None
         if recorder is None:
             return
         connection = recorder.connection
+        if (
+            connection.runs_here
+        ):  # in a finalizer: it would wait for itself, so the rest is left to the end of the process
+            for run in recorder.runs:
+                connection.close_run(run)
+            self._closed_statistics = connection.statistics()
+            return
         until = time.monotonic() + deadline_s
         goodbye_s = GOODBYE_S
         try:

@@ -10,8 +10,9 @@ import pytest
 from delivery_rig import HEAVY_BYTES, Memory, Rig, ends
 
 from sidelog import light_lane
+from sidelog.light_lane import LightLane
 from sidelog.phase import Phase
-from sidelog.statistics import DAMAGED, NOT_KNOWN, RUN_REFUSED, Statistics
+from sidelog.statistics import DAMAGED, NOT_IN_TIME, NOT_KNOWN, RUN_REFUSED, Statistics
 from sidelog_daemon.session import Session
 from sidelog_shared import replies, requests
 from sidelog_shared.errors import TransportError, VersionMismatch, WriterError
@@ -613,6 +614,30 @@ class TestTheEnd:
         assert ends([sent, unsent]) == ["discarded", "released"]
         statistics = rig.statistics
         assert (statistics.lost, statistics.pending, statistics.logged) == (4, 0, 4)
+        # Of what a daemon has been sent nobody knows; the rest is not written for certain.
+        assert statistics.lost_causes == {NOT_KNOWN: 2, NOT_IN_TIME: 2}
+
+    def test_which_of_thousands_of_runs_may_be_closed_is_looked_at_once_for_all(self, rig: Rig) -> None:
+        """Trials of a search, say: each for itself, they took the training's time."""
+        runs = [rig.open_run(f"/runs/trial{number}") for number in range(200)]
+        rig.exchange()
+        for run in runs:
+            rig.scalar(1, run=run.id)
+            rig.end_run(run)
+        lowest_unsettled = LightLane.lowest_unsettled
+        looks = []
+
+        def look(lane: LightLane) -> dict[int, int]:
+            looks.append(lane.pending)
+            return lowest_unsettled(lane)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(LightLane, "lowest_unsettled", look)
+            rig.exchange()
+            assert looks[:1] == [200]
+            assert len(looks) < 20
+        rig.settle()
+        assert rig.statistics.written == 200
 
     def test_a_run_that_ends_is_closed_once_what_was_logged_into_it_has_settled(self, rig: Rig) -> None:
         run = rig.open_run("/runs/b")

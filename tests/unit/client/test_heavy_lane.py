@@ -6,7 +6,7 @@ import pytest
 from delivery_rig import HEAVY_BYTES, Rig
 
 from sidelog import heavy_lane
-from sidelog.statistics import NOT_IN_TIME, NOT_TAKEN, Statistics
+from sidelog.statistics import NOT_IN_TIME, NOT_KNOWN, NOT_TAKEN, Statistics
 from sidelog_shared.errors import TransportError
 from sidelog_shared.limits import MIB, PART_BYTES
 from sidelog_shared.records import Lane
@@ -123,5 +123,6 @@ def test_what_is_abandoned_is_lost_and_its_memory_is_free(rig: Rig) -> None:
     rig.look()
     rig.clip("waiting", nbytes=HEAVY_BYTES // 2)
     rig.delivery.abandon(TransportError("the connection is closed"))
-    assert rig.statistics == Statistics(lost=2, lost_causes={NOT_IN_TIME: 2})
+    # What a daemon has been sent it may write still: nobody was there to hear of it.
+    assert rig.statistics == Statistics(lost=2, lost_causes={NOT_IN_TIME: 1, NOT_KNOWN: 1})
     assert rig.outbox.reserve_heavy(HEAVY_BYTES)

@@ -103,9 +103,15 @@ def test_the_folder_is_chosen_by_the_environment(monkeypatch: pytest.MonkeyPatch
 def test_a_relative_folder_is_the_same_wherever_the_process_goes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
+    here, elsewhere = f"{variable}-here", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / here).mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(variable, ".")
-    assert runtime_folder() == tmp_path / "sidelog"
+    monkeypatch.setenv(variable, here)
+    assert runtime_folder() == tmp_path / here / "sidelog"
+    (elsewhere / here).mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert runtime_folder() == tmp_path / here / "sidelog"
 
 
 def test_wakeups_do_not_add_up_and_never_block() -> None:
