@@ -18,9 +18,7 @@ SCALARS = "scalars"
 """The kind under which the steps of all scalars are counted."""
 
 
-def counted_steps(
-    directory: RunDirectory, columns: ScalarColumns, rows: npt.NDArray[np.intp]
-) -> npt.NDArray[np.int64]:
+def counted_steps(directory: RunDirectory, columns: ScalarColumns, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
     """The steps of ``rows``, the next ones counted; each row is appended right after."""
     steps = columns.steps[rows]
     counted = np.flatnonzero(steps == STEP_NEXT)
@@ -29,9 +27,7 @@ def counted_steps(
     return steps
 
 
-def framed_rows(
-    columns: ScalarColumns, rows: npt.NDArray[np.intp], steps: npt.NDArray[np.int64]
-) -> bytes | bytearray:
+def framed_rows(columns: ScalarColumns, rows: npt.NDArray[np.intp], steps: npt.NDArray[np.int64]) -> bytes | bytearray:
     """``rows`` as records of an event file.
 
     Args:
@@ -42,9 +38,7 @@ def framed_rows(
     index, wall_times, values = columns.index[rows], columns.wall_times[rows], columns.values[rows]
     if len(rows) >= BY_HAND_FROM and all(is_plain(columns.series[which]) for which in np.unique(index).tolist()):
         return framed_scalars(columns.series, index, steps, wall_times, values)
-    return framed(
-        scalar_events(columns.series, index.tolist(), steps.tolist(), wall_times.tolist(), values.tolist())
-    )
+    return framed(scalar_events(columns.series, index.tolist(), steps.tolist(), wall_times.tolist(), values.tolist()))
 
 
 def as_ranges(seqs: list[int]) -> list[tuple[int, int]]:

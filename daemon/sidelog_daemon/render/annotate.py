@@ -1,4 +1,4 @@
-"""Seventh step: how the picture was made, in words that stay with it: a text chunk of the PNG, a comment of the JPEG."""
+"""Seventh step: how the picture was made, in words that stay with it: a chunk of the PNG, a comment of the JPEG."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Histograms: counting raw values into TensorBoard's message, with tensorboardX's buckets and counts.
 
-tensorboardX's own bins (``bins="tensorflow"``), which nearly everybody takes, are counted by :mod:`.tally`; all others by
-tensorboardX's own function.
+tensorboardX's own bins (``bins="tensorflow"``), which nearly everybody takes, are counted by :mod:`.tally`; all others
+by tensorboardX's own function.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -26,7 +27,7 @@ Doubles = npt.NDArray[np.float64]
 MAX_BINS = 1 << 16
 """More than TensorBoard can show (it merges them to 30); numpy's rule ``fd`` knows no bound of its own."""
 _SUMMED_AT_ONCE = 1 << 16
-"""Values that become float64 at once, within the second-level cache."""
+"""Values that are looked at a few times, within the second-level cache."""
 BIN_RULES = ("auto", "fd", "doane", "scott", "stone", "rice", "sturges", "sqrt")
 """``numpy.histogram_bin_edges``'s."""
 
@@ -84,12 +85,11 @@ def count_histogram(values: Array, bins: str | int | Array, max_bins: int | None
 
 def _count_default(values: tally.Values, max_bins: int | None) -> Histogram:
     limits = default_bins()
-    counts, nonfinite = tally.count(values, _default_table(values.dtype.type))
+    counts, nonfinite = tally.count(values, _default_table(np.float32 if values.dtype == np.float32 else np.float64))
     if nonfinite:
         values = values[np.isfinite(values)]
     _check_any(values.size, nonfinite)
-    low, high = float(values.min()), float(values.max())
-    total, squares = _sums(values)
+    low, high, total, squares = _moments(values)
     counts = counts[1:-1]
     if not counts.any():
         raise _outside(limits, low, high)
@@ -114,22 +114,22 @@ def _as_floats(values: Array) -> tally.Values:
 
 
 @functools.cache
-def _default_table(dtype: type[np.floating]) -> tally.CodeTable:
+def _default_table(dtype: tally.FloatType) -> tally.CodeTable:
     return tally.CodeTable.of(default_bins(), dtype)
 
 
-def _sums(values: tally.Values) -> tuple[float, float]:
-    """The sum and the sum of squares, in float64."""
-    scratch = np.empty(min(len(values), _SUMMED_AT_ONCE))
-    total = squares = 0.0
-    with np.errstate(over="ignore"):
-        for start in range(0, len(values), _SUMMED_AT_ONCE):
-            part = values[start : start + _SUMMED_AT_ONCE]
-            numbers = scratch[: len(part)]
-            np.copyto(numbers, part)
-            total += float(numbers.sum())
-            squares += float(numbers.dot(numbers))
-    return total, squares
+def _moments(values: tally.Values) -> tuple[float, float, float, float]:
+    """The least and the greatest, the sum and the sum of squares, in float64."""
+    if len(values) <= _SUMMED_AT_ONCE:  # equal to tensorboardX's to the last bit
+        numbers = values.astype(np.float64)
+        return float(values.min()), float(values.max()), float(numbers.sum()), float(numbers.dot(numbers))
+    low, high, total, squares = np.inf, -np.inf, 0.0, 0.0
+    for start in range(0, len(values), _SUMMED_AT_ONCE):
+        part = values[start : start + _SUMMED_AT_ONCE]
+        low, high = min(low, float(part.min())), max(high, float(part.max()))
+        total += cv2.sumElems(part)[0]
+        squares += cv2.norm(part, cv2.NORM_L2SQR)
+    return low, high, total, squares
 
 
 def _merged(counts: tally.Counts, limits: Doubles, group: int) -> tuple[tally.Counts, Doubles]:

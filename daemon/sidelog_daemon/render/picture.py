@@ -26,7 +26,8 @@ class Picture:
     """A finished picture.
 
     Attributes:
-        encoded: the PNG, with ``description`` as JSON in its text chunk ``sidelog``; or the JPEG, with that in its comment.
+        encoded: the PNG, with ``description`` as JSON in its text chunk ``sidelog``; or the JPEG, with that in its
+            comment.
         width: in pixels.
         height: in pixels.
         channels: 1 (grey), 3 (RGB, or a palette of it) or 4 (RGBA).

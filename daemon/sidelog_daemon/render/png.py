@@ -1,7 +1,7 @@
 """A thin PNG writer: a header, chunks, and lines that are filtered by numpy and deflated by ISA-L.
 
 Source of the format: Portable Network Graphics, third edition (W3C, 2025): 5 (datastream), 9 (filters), 11 (chunks).
-Why ISA-L, and which filter: docs/decisions/0010-deflate-by-isal.md.
+Why ISA-L, and which filter: docs/decisions/0011-deflate-by-isa-l.md.
 """
 
 from __future__ import annotations

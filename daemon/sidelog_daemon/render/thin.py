@@ -1,7 +1,7 @@
 """Between layout and grid: of what would be too large a picture, every so-manieth line and column is drawn.
 
-A picture of a billion pixels helps nobody, and would take the daemon's memory from all others. Tiles of one pixel are the
-smallest there are; where even those are too many, the last rows of them are left out.
+A picture of a billion pixels helps nobody, and would take the daemon's memory from all others. Tiles of one pixel are
+the smallest there are; where even those are too many, the last rows of them are left out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Scalars as they stand in an event file, put together by hand: the one kind of which there are a hundred thousand a second.
+"""Scalars as they stand in an event file, put together by hand: the one kind that comes a hundred thousand a second.
 
 A batch comes as columns and leaves as framed records in the order of its rows, without a message or a Python object for
-each. What protobuf and tensorboardX's ``RecordWriter`` make of the same calls is the oracle of the tests, byte for byte.
+each. What protobuf and tensorboardX's ``RecordWriter`` make of the same calls is the oracle of the tests, byte for
+byte.
 
 Sources: the Protocol Buffers encoding specification (varints, tags of fields); ``event.proto`` and ``summary.proto`` of
 TensorBoard for the numbers of the fields; TFRecord for the frame: length, its CRC, data, its CRC, CRCs masked.
@@ -153,4 +154,5 @@ def _put(flat: Bytes, begins: Integers, rows: Bytes) -> None:
 def _masked(crcs: npt.NDArray[np.uint32]) -> Bytes:
     """``[n, 4]``, little-endian."""
     rotated = (crcs >> np.uint32(15)) | (crcs << np.uint32(17))
-    return (rotated + np.uint32(_MASK_DELTA)).astype("<u4").view(np.uint8).reshape(-1, _CRC_BYTES)
+    masked: Bytes = (rotated + np.uint32(_MASK_DELTA)).astype("<u4").view(np.uint8).reshape(-1, _CRC_BYTES)
+    return masked

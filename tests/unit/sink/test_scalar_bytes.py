@@ -18,7 +18,9 @@ STEPS = [0, 1, 127, 128, 2**14 - 1, 2**14, 2**21, 2**28, 2**35, 2**56 - 1, 2**56
 VALUES = [0.0, -0.0, 0.1, 1e300, -1e300, 1e-300, 3.4e38, float("inf"), float("nan"), 16777217.0]
 
 
-def by_protobuf(series: list[Series], index: list[int], steps: list[int], walls: list[float], values: list[float]) -> bytes:
+def by_protobuf(
+    series: list[Series], index: list[int], steps: list[int], walls: list[float], values: list[float]
+) -> bytes:
     return framed(summaries.scalar_events(series, index, steps, walls, values))
 
 
