@@ -41,10 +41,9 @@ def framed_rows(columns: ScalarColumns, rows: npt.NDArray[np.intp], steps: npt.N
     return framed(scalar_events(columns.series, index.tolist(), steps.tolist(), wall_times.tolist(), values.tolist()))
 
 
-def as_ranges(seqs: list[int]) -> list[tuple[int, int]]:
-    """Ascending numbers as closed ranges."""
-    array = np.array(seqs)
-    breaks = np.flatnonzero(np.diff(array) != 1)
-    starts = array[np.concatenate([[0], breaks + 1])]
-    stops = array[np.concatenate([breaks, [len(array) - 1]])]
+def as_ranges(seqs: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Ascending numbers, at least one, as closed ranges."""
+    breaks = np.flatnonzero(np.diff(seqs) != 1)
+    starts = seqs[np.concatenate([[0], breaks + 1])]
+    stops = seqs[np.concatenate([breaks, [len(seqs) - 1]])]
     return list(zip(starts.tolist(), stops.tolist(), strict=True))

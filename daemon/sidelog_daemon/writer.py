@@ -256,20 +256,18 @@ class EventWriter:
             for place in np.unique(row_places).tolist():
                 rows = low + np.flatnonzero(row_places == place)
                 run = runs[place]
-                seqs = (columns.first_seq + rows).tolist()
+                seqs = columns.first_seq + rows
                 if run is None:
                     self._report(Settled(command.worker, Lane.LIGHT, tuple(as_ranges(seqs)), End.REJECTED))
                     continue
                 known = run.directory.count_known(command.worker, Lane.LIGHT.value, seqs)
                 fresh = rows[known:]
                 records = framed_rows(columns, fresh, counted_steps(run.directory, columns, fresh))
-                run.directory.append_framed(command.worker, Lane.LIGHT.value, seqs[known:], records)
+                if len(fresh):
+                    run.directory.append_framed(command.worker, Lane.LIGHT.value, int(seqs[-1]), records)
                 order = run.directory.steps
-                self._tell_of_steps(
-                    run,
-                    command.worker,
-                    order.see_scalars(columns.series, columns.index[fresh].tolist(), columns.steps[fresh].tolist()),
-                )
+                news = order.see_scalars(columns.series, columns.index[fresh], columns.steps[fresh])
+                self._tell_of_steps(run, command.worker, news)
                 self._hold(run, command.worker, Lane.LIGHT, as_ranges(seqs))
 
     def _write_record(self, command: WriteRecord) -> None:

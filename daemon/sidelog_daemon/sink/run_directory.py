@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import time
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from sidelog_daemon.sink.event_file import (
     GroupFile,
@@ -165,9 +167,9 @@ class RunDirectory:
         """Whether a record stands already or is in the open group."""
         return self._table.has(worker_id, lane, seq)
 
-    def count_known(self, worker_id: str, lane: str, seqs: Sequence[int]) -> int:
+    def count_known(self, worker_id: str, lane: str, seqs: npt.NDArray[np.int64]) -> int:
         """How many of ``seqs``, ascending numbers of an ordered lane, stand already or are in the open group."""
-        return bisect_right(seqs, self._table.highest(worker_id, lane))
+        return int(np.searchsorted(seqs, self._table.highest(worker_id, lane), side="right"))
 
     def next_step(self, kind: str, tag: str) -> int:
         """The next step of a tag, from 0; for an event that is appended right after.
@@ -210,18 +212,17 @@ class RunDirectory:
         self._table.mark(worker_id, lane, seq)
         return True
 
-    def append_framed(self, worker_id: str, lane: str, seqs: Sequence[int], records: bytes | bytearray) -> None:
+    def append_framed(self, worker_id: str, lane: str, last_seq: int, records: bytes | bytearray) -> None:
         """Add many records of an ordered lane that stand neither here nor in the open group.
 
         Args:
             worker_id: whose records they are.
             lane: ``"light"`` or ``"heavy"``.
-            seqs: their numbers, ascending.
+            last_seq: the highest of their numbers.
             records: their events, framed (:func:`~sidelog_daemon.sink.event_file.framed`).
         """
-        if seqs:
-            self._file.write(records)
-            self._table.mark(worker_id, lane, seqs[-1])
+        self._file.write(records)
+        self._table.mark(worker_id, lane, last_seq)
 
     def note(self, key: str, events: Iterable[EventMessage | bytes] = ()) -> bool:
         """Remember ``key`` in this directory, for good: what belongs to a tag is written once.

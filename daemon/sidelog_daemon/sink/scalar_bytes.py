@@ -90,8 +90,9 @@ def framed_scalars(
     _put(flat, ends - _CRC_BYTES - _FLOAT_BYTES, floats.view(np.uint8).reshape(-1, _FLOAT_BYTES))
     _put_steps(flat, begins + wall_sizes, steps, widths)
     head_begins = begins + data_sizes - head_sizes - _FLOAT_BYTES
-    for which in np.unique(index).tolist():
-        rows = np.flatnonzero(index == which)
+    by_series = np.argsort(index, kind="stable")
+    named, firsts = np.unique(index[by_series], return_index=True)
+    for which, rows in zip(named.tolist(), np.split(by_series, firsts[1:]), strict=True):
         _put(flat, head_begins[rows], np.frombuffer(heads[which], np.uint8)[None, :])
     whole = memoryview(out)
     crcs = [crc32c(whole[begin:end]) for begin, end in zip(begins.tolist(), (ends - _CRC_BYTES).tolist(), strict=True)]

@@ -9,8 +9,11 @@ file. Used by the thread that writes the directory; looks at records that are wr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from sidelog_shared.limits import STEP_MIN
 from sidelog_shared.names import clean_tag
@@ -20,6 +23,8 @@ MAX_TAGS = 10_000
 """So many tags of one directory are watched, about 2 MB; later ones are not."""
 TAGS_TOLD = 8
 _OF_SCALARS = "scalars"
+_AT_ONCE_FROM = 64
+"""Rows from which on it is faster to look at all of them at once (``scripts/bench_render.py``)."""
 _NOT_BY_STEP = frozenset({Kind.HPARAMS, Kind.LAYOUT, Kind.EMBEDDING, Kind.PURGE})
 """Kinds whose pages show no steps."""
 
@@ -44,7 +49,9 @@ class StepOrder:
         self.backward: Counter[str] = Counter()
         self._last: dict[tuple[str, str], int] = {}
 
-    def see_scalars(self, series: Sequence[Series], index: Iterable[int], steps: Iterable[int]) -> list[StepBack]:
+    def see_scalars(
+        self, series: Sequence[Series], index: npt.NDArray[np.integer], steps: npt.NDArray[np.int64]
+    ) -> list[StepBack]:
         """Look at scalars in the order in which they are written.
 
         Args:
@@ -56,15 +63,18 @@ class StepOrder:
         Returns:
             What is to be told: one for each tag of which this is the first.
         """
+        logged = steps >= STEP_MIN
+        if not logged.all():
+            index, steps = index[logged], steps[logged]
+        if len(steps) >= _AT_ONCE_FROM and self._all_grow(series, index, steps):
+            return []
         last = self._last
         keys: dict[int, tuple[str, str]] = {}
         news: list[StepBack] = []
-        for which, step in zip(index, steps, strict=True):
-            if step < STEP_MIN:
-                continue
+        for which, step in zip(index.tolist(), steps.tolist(), strict=True):
             key = keys.get(which)
             if key is None:
-                key = keys[which] = (_OF_SCALARS, clean_tag(series[which].tag))
+                key = keys[which] = _key_of(series[which])
             before = last.get(key)
             if before is None:
                 if len(last) >= MAX_TAGS:
@@ -73,6 +83,25 @@ class StepOrder:
                 news += self._count(key[1], before, step)
             last[key] = step
         return news
+
+    def _all_grow(self, series: Sequence[Series], index: npt.NDArray[np.integer], steps: npt.NDArray[np.int64]) -> bool:
+        """Whether it can be seen without looking at each row that all is well; then it is remembered, too."""
+        order = np.argsort(index, kind="stable")
+        of, rising = index[order], steps[order]
+        begins = np.flatnonzero(np.concatenate([[True], of[1:] != of[:-1]]))
+        grows = rising[1:] > rising[:-1]
+        grows[begins[1:] - 1] = True  # to another series
+        if not grows.all():
+            return False
+        keys = [_key_of(series[which]) for which in of[begins].tolist()]
+        lasts = rising[np.append(begins[1:], len(rising)) - 1].tolist()
+        if len(set(keys)) < len(keys) or len(self._last) + len(keys) > MAX_TAGS:
+            return False
+        before = [self._last.get(key, STEP_MIN - 1) for key in keys]
+        if (rising[begins] <= before).any():
+            return False
+        self._last.update(zip(keys, lasts, strict=True))
+        return True
 
     def see(self, record: Record) -> list[StepBack]:
         """Look at one record, of whatever many events; see :meth:`see_scalars`."""
@@ -95,6 +124,10 @@ class StepOrder:
     def _count(self, tag: str, before: int, step: int) -> list[StepBack]:
         self.backward[tag] += 1
         return [StepBack(tag, before, step)] if self.backward[tag] == 1 else []
+
+
+def _key_of(series: Series) -> tuple[str, str]:
+    return _OF_SCALARS, clean_tag(series.tag)
 
 
 def told(news: Sequence[StepBack], run: str) -> str:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -149,7 +150,7 @@ def test_a_group_with_its_marker_is_one_write_and_nothing_is_none(tmp_path: Path
     run = open_run(tmp_path, write=disk)
     send(run, range(1, 100))
     run.commit()
-    run.append_many("w1", "light", [100, 101], [scalar(100), scalar(101)])
+    run.append_framed("w1", "light", 101, framed([scalar(100), scalar(101)]))
     run.note("tag")
     run.commit()
     run.commit()
@@ -254,19 +255,14 @@ def test_one_record_of_many_events_is_whole_or_absent(tmp_path: Path) -> None:
     assert steps(tmp_path) == [1, 2]
 
 
-def test_many_at_once_skips_what_stands(tmp_path: Path) -> None:
+def test_many_at_once_stand_as_each_by_itself_would(tmp_path: Path) -> None:
     run = open_run(tmp_path)
-    columns = [(seq, scalar(seq, "w1/light")) for seq in range(1, 9)]
-    first = [event for _, event in columns[:5]]
-    assert run.append_many("w1", "light", [1, 2, 3, 4, 5], first) == 5
-    assert run.append_many("w1", "light", list(range(1, 9)), [event for _, event in columns]) == 3
-    assert run.append_many("w1", "light", [7, 8], [columns[6][1], columns[7][1]]) == 0
-    assert run.append_many("w1", "light", [], []) == 0
-    assert run.append_many("w1", "light", [9, 9], [scalar(9, "w1/light"), scalar(10, "w1/light")]) == 2
-    with pytest.raises(ValueError, match="1 sequence numbers and 0 events"):
-        run.append_many("w1", "light", [11], [])
+    run.append_framed("w1", "light", 5, framed(scalar(seq, "w1/light") for seq in range(1, 6)))
+    assert run.append("w1", "light", 5, [scalar(5, "w1/light")]) is False
+    run.append_framed("w1", "light", 8, framed(scalar(seq, "w1/light") for seq in (6, 8)))
     run.close()
-    assert steps(tmp_path) == list(range(1, 11))
+    assert steps(tmp_path) == [1, 2, 3, 4, 5, 6, 8]
+    assert open_run(tmp_path).written("w1") == RunMarks(light=8)
 
 
 def test_a_record_without_events_is_not_asked_for_again(tmp_path: Path) -> None:
@@ -330,7 +326,8 @@ def test_what_is_known_of_many_numbers_is_told_before_their_events_are_made(tmp_
     send(run, [2, 4])
     run.commit()
     send(run, [5])
-    assert [run.count_known("w1", "light", seqs) for seqs in ([], [1, 2], [4, 5, 6], [7])] == [0, 2, 2, 0]
+    batches = ([], [1, 2], [4, 5, 6], [7])
+    assert [run.count_known("w1", "light", np.array(seqs, np.int64)) for seqs in batches] == [0, 2, 2, 0]
     assert [run.has("w1", "light", seq) for seq in (1, 5, 6)] == [True, True, False]
 
 
