@@ -11,6 +11,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from sidelog_daemon.config import MAX_PIXELS, DaemonConfig
 from sidelog_shared.errors import ConfigError, MissingExtra, SidelogError
 from sidelog_shared.limits import MIB
 from sidelog_shared.rendezvous import Ready
@@ -30,9 +31,12 @@ def _parser() -> argparse.ArgumentParser:
                         help="listen on tcp://127.0.0.1:PORT (PORT may be *) or ipc://PATH instead")  # fmt: skip
     parser.add_argument("--tensorboard", nargs="?", type=int, const=0, default=None, metavar="PORT",
                         help="start TensorBoard on the logdir (default port: a free one)")  # fmt: skip
-    parser.add_argument("--render-threads", type=int, default=1, metavar="N", help="default: %(default)s")
-    parser.add_argument("--budget-mb", type=int, default=1024, metavar="MB",
+    parser.add_argument("--render-threads", type=int, default=_environment("RENDER_THREADS", 1), metavar="N",
+                        help="threads that draw pictures (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--budget-mb", type=int, default=_environment("BUDGET_MB", 1024), metavar="MB",
                         help="tensors that may wait for the renderer (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--max-pixels", type=int, default=_environment("MAX_PIXELS", MAX_PIXELS), metavar="N",
+                        help="of one picture; a larger one is thinned (default: %(default)s)")  # fmt: skip
     parser.add_argument("--drain-timeout", type=float, default=30.0, metavar="S",
                         help="how long SIGTERM waits for what is queued (default: %(default)s s)")  # fmt: skip
     parser.add_argument("--idle-exit", type=float, default=None, metavar="S",
@@ -42,6 +46,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ready-fd", type=int, default=None, help=argparse.SUPPRESS)
     parser.add_argument("--runtime-folder", type=Path, default=None, help=argparse.SUPPRESS)
     return parser
+
+
+def _environment(name: str, default: int) -> str | int:
+    """``SIDELOG_<name>``, which argparse reads as if it had been typed; it sets up a daemon that a writer starts."""
+    return os.environ.get(f"SIDELOG_{name}") or default
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,8 +79,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from sidelog_daemon.config import DaemonConfig
-
     config = DaemonConfig(
         logdir=Path(options.logdir).absolute(),
         bind=options.bind,
@@ -79,6 +86,7 @@ def _run(options: argparse.Namespace) -> int:
         drain_deadline_s=options.drain_timeout,
         budget_bytes=options.budget_mb * MIB,
         render_threads=options.render_threads,
+        max_pixels=options.max_pixels,
         tensorboard_port=options.tensorboard,
     )
     if options.print_config:

@@ -9,6 +9,10 @@ from pathlib import Path
 from sidelog_shared.errors import ConfigError
 from sidelog_shared.limits import MIB
 
+MAX_PIXELS = 64_000_000
+"""Of one picture, unless told otherwise: a browser shows hardly more, and RGBA of it takes a quarter of a gigabyte."""
+SMALLEST_MAX_PIXELS, LARGEST_MAX_PIXELS = 10_000, 1_000_000_000
+"""What one can recognize something in; and what fits into an Event, whose size is at most 2 GiB (protobuf)."""
 _LOOPBACK = re.compile(r"^(127(\.\d{1,3}){3}|localhost|\[::1\])$")
 _TCP = re.compile(r"^tcp://(?P<host>\[[^\]]+\]|[^:\[\]]+):(?P<port>\d{1,5}|\*)$")
 
@@ -24,6 +28,7 @@ class DaemonConfig:
         drain_deadline_s: how long SIGTERM waits for what is queued.
         budget_bytes: tensors of all workers that may wait for the renderer.
         render_threads: threads that render.
+        max_pixels: of one picture; a larger one is thinned (:mod:`sidelog_daemon.render.thin`).
         tensorboard_port: start TensorBoard on this port; None does not, 0 takes a free one.
 
     Raises:
@@ -36,6 +41,7 @@ class DaemonConfig:
     drain_deadline_s: float = 30.0
     budget_bytes: int = 1024 * MIB
     render_threads: int = 1
+    max_pixels: int = MAX_PIXELS
     tensorboard_port: int | None = None
 
     def __post_init__(self) -> None:
@@ -51,6 +57,10 @@ class DaemonConfig:
             raise ConfigError(f"budget_bytes is {self.budget_bytes:,}, expected at least {MIB:,}")
         if not 1 <= self.render_threads <= 64:
             raise ConfigError(f"render_threads is {self.render_threads}, expected 1 to 64")
+        if not SMALLEST_MAX_PIXELS <= self.max_pixels <= LARGEST_MAX_PIXELS:
+            raise ConfigError(
+                f"max_pixels is {self.max_pixels:,}, expected {SMALLEST_MAX_PIXELS:,} to {LARGEST_MAX_PIXELS:,}"
+            )
         if self.tensorboard_port is not None and not 0 <= self.tensorboard_port <= 65535:
             raise ConfigError(f"the TensorBoard port is {self.tensorboard_port}, expected 0 to 65535")
 

@@ -171,6 +171,7 @@ class Daemon:
                 RenderQueue(config.budget_bytes),
                 name=name,
                 threads=threads,
+                max_pixels=config.max_pixels,
                 write=writer.submit,
                 report=outcomes.report,
                 roster=roster,

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 
 from sidelog_daemon.actions import Noted, Outcome, Rejected, Render
+from sidelog_daemon.config import MAX_PIXELS
 from sidelog_daemon.kinds import make_content
 from sidelog_daemon.render_queue import Job, RenderQueue
 from sidelog_daemon.roster import Roster
@@ -31,6 +32,7 @@ class Renderer:
         queue: where jobs come from; closed by :meth:`stop`.
         name: of its threads.
         threads: how many.
+        max_pixels: of one picture, see :class:`~sidelog_daemon.config.DaemonConfig`.
         write: takes what is finished; the writer's ``submit``.
         report: takes what cannot be rendered.
         roster: what log lines call workers and runs.
@@ -42,11 +44,13 @@ class Renderer:
         *,
         name: str,
         threads: int,
+        max_pixels: int = MAX_PIXELS,
         write: Callable[[WriteRendered], None],
         report: Callable[[Outcome], None],
         roster: Roster | None = None,
     ) -> None:
         self._queue = queue
+        self._max_pixels = max_pixels
         self._write = write
         self._report = report
         self._roster = roster or Roster()
@@ -89,7 +93,7 @@ class Renderer:
 
     def _render(self, job: Job) -> None:
         record = job.record
-        content = make_content(record)
+        content = make_content(record, max_pixels=self._max_pixels)
         if content.warning and (job.worker, record.tag) not in self._warned:
             if len(self._warned) >= MAX_WARNED:
                 self._warned.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -176,6 +177,16 @@ class TestStarting:
         assert printed.returncode == 0
         assert f'"logdir": "{tmp_path}"' in printed.stdout
         assert f'"budget_bytes": {7 * 1024 * 1024}' in printed.stdout
+
+    def test_takes_from_the_environment_what_is_not_typed(self, tmp_path: Path) -> None:
+        names = {"SIDELOG_RENDER_THREADS": "3", "SIDELOG_BUDGET_MB": "70", "SIDELOG_MAX_PIXELS": "1000000"}
+        printed = run_daemon("--print-config", "--budget-mb", "7", env={"SIDELOG_LOGDIR": str(tmp_path), **names})
+        config = json.loads(printed.stdout)
+        assert (config["render_threads"], config["max_pixels"]) == (3, 1_000_000)
+        assert config["budget_bytes"] == 7 * 1024 * 1024
+        refused = run_daemon("--print-config", env={"SIDELOG_MAX_PIXELS": "many"})
+        assert refused.returncode == 2
+        assert "argument --max-pixels: invalid int value: 'many'" in refused.stderr
 
     def test_with_an_empty_variable_takes_the_default(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from sidelog_daemon.config import MAX_PIXELS
 from sidelog_daemon.kinds.audio import audio_content
 from sidelog_daemon.kinds.boxes import boxes_content
 from sidelog_daemon.kinds.content import Content
@@ -26,7 +27,6 @@ from sidelog_shared.records import Kind, Record
 
 _MAKERS: Mapping[Kind, Callable[[Record], Content]] = {
     Kind.TEXT: text_content,
-    Kind.PICTURE: picture_content,
     Kind.HISTOGRAM: histogram_content,
     Kind.BOXES: boxes_content,
     Kind.HPARAMS: hparams_content,
@@ -45,10 +45,14 @@ _MAKERS: Mapping[Kind, Callable[[Record], Content]] = {
 }
 
 
-def make_content(record: Record) -> Content:
+def make_content(record: Record, *, max_pixels: int = MAX_PIXELS) -> Content:
     """What ``record`` becomes on disk.
 
     Where its step is the next one, the events have none yet: the writer thread, which counts, adds it.
+
+    Args:
+        record: of any kind but scalars.
+        max_pixels: of a picture, see :class:`~sidelog_daemon.config.DaemonConfig`.
 
     Raises:
         SidelogError: it cannot be written (``MalformedHeader``, ``SnapshotError``, ``MissingExtra``); says what, got
@@ -56,4 +60,6 @@ def make_content(record: Record) -> Content:
     """
     if record.step == STEP_NEXT:
         record = dataclasses.replace(record, step=None)
+    if record.kind is Kind.PICTURE:
+        return picture_content(record, max_pixels=max_pixels)
     return _MAKERS[record.kind](record)

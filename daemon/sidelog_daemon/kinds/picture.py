@@ -12,7 +12,7 @@ from sidelog_shared.recipe import Layout, Recipe
 from sidelog_shared.records import Record
 
 
-def picture_content(record: Record) -> Content:
+def picture_content(record: Record, *, max_pixels: int) -> Content:
     """One event; of calls that tensorboardX does not have, also the recipe in words.
 
     Raises:
@@ -21,7 +21,7 @@ def picture_content(record: Record) -> Content:
     """
     fields.check_count(record, 1)
     recipe = Recipe.from_map(record.options.get("recipe"))
-    picture = render_picture(fields.tensor(record, 0), recipe)
+    picture = render_picture(fields.tensor(record, 0), recipe, max_pixels=max_pixels)
     event = summaries.image_event(
         record.tag, picture.encoded, picture.width, picture.height, picture.channels, record.step, record.wall_time
     )
@@ -30,7 +30,14 @@ def picture_content(record: Record) -> Content:
         warnings.append(f"{picture.nonfinite:,} values are NaN or infinite, shown in magenta")
     if picture.out_of_range:
         warnings.append(f"{picture.out_of_range:,} labels are out of range, shown in magenta")
-    words = "" if _is_tensorboardx_call(recipe) else _recipe_markdown(picture.description)
+    if picture.stride > 1:
+        warnings.append(f"only one line and column in {picture.stride} is drawn")
+    if picture.tiles_left_out:
+        warnings.append(f"the last {picture.tiles_left_out:,} tiles are left out")
+    thinned = picture.stride > 1 or picture.tiles_left_out
+    if thinned:
+        warnings[-1] += f": the whole is too large for one picture (--max-pixels is {max_pixels:,})"
+    words = "" if _is_tensorboardx_call(recipe) and not thinned else _recipe_markdown(picture.description)
     return Content((event,), recipe=words, warning="; ".join(warnings))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sidelog_daemon.config import MAX_PIXELS
 from sidelog_daemon.render import annotate, channels, color, denormalize, encode, jpeg, layout, normalize, png, thin
 from sidelog_daemon.render.png import Pixels
 from sidelog_daemon.render.tensors import Array, Floats, to_float32
@@ -17,8 +18,6 @@ from sidelog_daemon.render.tile import Block, Grid
 from sidelog_shared.recipe import Format, Layout, Recipe
 
 _UINT8 = np.dtype(np.uint8)
-MAX_PIXELS = 64_000_000
-"""Of one picture: a browser shows no more, and eight such cost the daemon half a gigabyte."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +35,8 @@ class Picture:
         high: the value that became white, likewise.
         nonfinite: pixels painted magenta because a channel of theirs is NaN or infinite.
         out_of_range: labels painted magenta because they are no class.
+        stride: every so-manieth line and column of each tile is drawn; 1 for all.
+        tiles_left_out: the last tiles, which are not drawn.
         description: the recipe and these facts, in JSON's types.
     """
 
@@ -47,6 +48,8 @@ class Picture:
     high: float | None
     nonfinite: int
     out_of_range: int
+    stride: int
+    tiles_left_out: int
     description: dict[str, object]
 
 
@@ -86,16 +89,15 @@ def render_picture(tensor: Array, recipe: Recipe, *, max_pixels: int = MAX_PIXEL
             pixels = _draw_numbers(values, grid, recipe, facts, whole=tiles)
     high_px, wide_px, depth = pixels.shape
     depth = depth if palette is None else palette.shape[1]
-    shown: dict[str, object] = {}
-    if thinned.stride > 1:
-        shown["stride"] = thinned.stride
-    if grid.count < len(tiles.values):
-        shown["tiles_left_out"] = len(tiles.values) - grid.count
+    stride, left_out = thinned.stride, len(tiles.values) - grid.count
+    thinning = {"stride": stride} if stride > 1 else {}
+    if left_out:
+        thinning["tiles_left_out"] = left_out
     description = annotate.describe(
         recipe,
         {
             "shape": list(tensor.shape),
-            **shown,
+            **thinning,
             "width": wide_px,
             "height": high_px,
             "channels": depth,
@@ -107,7 +109,7 @@ def render_picture(tensor: Array, recipe: Recipe, *, max_pixels: int = MAX_PIXEL
     )
     encoded = encode.encode(pixels, palette, recipe, description)
     return Picture(encoded, wide_px, high_px, depth, facts.low, facts.high, facts.nonfinite, facts.out_of_range,
-                   description)  # fmt: skip
+                   stride, left_out, description)  # fmt: skip
 
 
 def _draw_labels(labels: Array, grid: Grid, recipe: Recipe, facts: _Facts) -> tuple[Pixels, Pixels | None]:

@@ -37,6 +37,7 @@ def test_endpoints_that_may_be(bind: str) -> None:
         ({"drain_deadline_s": float("nan")}, "drain_deadline_s is nan, expected 0 to 3600 seconds"),
         ({"budget_bytes": 5}, "budget_bytes is 5, expected at least 1,048,576"),
         ({"render_threads": 0}, "render_threads is 0, expected 1 to 64"),
+        ({"max_pixels": 100}, "max_pixels is 100, expected 10,000 to 1,000,000,000"),
         ({"tensorboard_port": 70000}, "the TensorBoard port is 70000, expected 0 to 65535"),
     ],
 )

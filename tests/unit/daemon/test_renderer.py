@@ -20,8 +20,10 @@ from sidelog_daemon.kinds import Content
 from sidelog_daemon.receiver import Outcomes, Receiver
 from sidelog_daemon.render_queue import RenderQueue
 from sidelog_daemon.renderer import Renderer
+from sidelog_daemon.tensorboardx import event_pb2
 from sidelog_daemon.writer import EventWriter, WriteRendered
 from sidelog_shared import dtypes
+from sidelog_shared.recipe import Layout, Recipe
 from sidelog_shared.records import BufferSpec, Kind, Lane, Record
 from sidelog_shared.wakeup import Wakeup
 
@@ -31,12 +33,17 @@ W = "a" * 16
 class Threads:
     """A renderer with what came out of it."""
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self, threads: int = 1, **options: int) -> None:
         self.rendered: list[WriteRendered] = []
         self.outcomes: list[Outcome] = []
         self.queue = RenderQueue(1 << 20)
         self.renderer = Renderer(
-            self.queue, name="sidelog-render", threads=threads, write=self.rendered.append, report=self.outcomes.append
+            self.queue,
+            name="sidelog-render",
+            threads=threads,
+            write=self.rendered.append,
+            report=self.outcomes.append,
+            **options,
         )
         self.renderer.start()
 
@@ -104,7 +111,7 @@ def test_what_cannot_be_rendered_is_rejected_and_the_rest_goes_on(threads: Threa
 def test_what_nobody_foresaw_ends_one_picture(threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
     make = renderer_module.make_content
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("in the depths")
 
     monkeypatch.setattr(renderer_module, "make_content", broken)
@@ -139,16 +146,33 @@ def test_several_threads_keep_the_order_of_a_tag() -> None:
         assert len(seqs) == 25
 
 
+def test_a_picture_that_is_too_large_is_thinned_and_its_training_told() -> None:
+    threads = Threads(max_pixels=10_000)
+    spec = BufferSpec(dtypes.UINT8, (300, 300))
+    recipe = {"recipe": Recipe(Layout.IMAGE, "HW").to_map()}
+    large = dataclasses.replace(picture(1), options=recipe, specs=(spec,), buffers=(bytes(300 * 300),))
+    threads.render(large)
+    threads.renderer.stop(10)
+    content = threads.rendered[0].content
+    image = event_pb2.Event.FromString(content.events[0]).summary.value[0].image
+    assert (image.width, image.height) == (100, 100)
+    assert threads.notes == [
+        "'map' at step 1: only one line and column in 3 is drawn: the whole is too large for one picture (--max-pixels is "
+        "10,000)"
+    ]
+    assert "| stride | `3` |" in content.recipe
+
+
 def test_the_heavy_lane_does_not_wait_for_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures, heavy = Threads(), Threads()
     make = renderer_module.make_content
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(record: Record) -> Content:
+    def slow(record: Record, **options: int) -> Content:
         if record.lane is Lane.PICTURE:
             begun.set()
             assert go_on.wait(10)
-        return make(record)
+        return make(record, **options)
 
     monkeypatch.setattr(renderer_module, "make_content", slow)
     with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
