@@ -157,8 +157,8 @@ def test_a_picture_that_is_too_large_is_thinned_and_its_training_told() -> None:
     image = event_pb2.Event.FromString(content.events[0]).summary.value[0].image
     assert (image.width, image.height) == (100, 100)
     assert threads.notes == [
-        "'map' at step 1: only one line and column in 3 is drawn: the whole is too large for one picture (--max-pixels is "
-        "10,000)"
+        "'map' at step 1: only one line and column in 3 is drawn: the whole is too large for one picture "
+        "(--max-pixels is 10,000)"
     ]
     assert "| stride | `3` |" in content.recipe
 
