@@ -11,7 +11,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from sidelog_daemon.heartbeats import Heartbeats
 from sidelog_daemon.held_run import HeldRun
 from sidelog_daemon.kinds import Content, make_content
 from sidelog_daemon.missing_note import MISSING_TAG, missing_key, missing_table
+from sidelog_daemon.render.annotate import as_table
 from sidelog_daemon.report import RunStatus
 from sidelog_daemon.roster import Roster
 from sidelog_daemon.scalar_rows import as_ranges, counted_steps, framed_rows
@@ -300,11 +301,10 @@ class EventWriter:
         if content.recipe:
             self._note(run, worker, record, content.recipe)
 
-    def _note(self, run: HeldRun, worker: str, record: Record, recipe: str) -> None:
+    def _note(self, run: HeldRun, worker: str, record: Record, recipe: Mapping[str, object]) -> None:
         """Write how a tag's pictures are made, once per tag, into the sub-run ``sidelog``."""
-        event = summaries.text_event(record.tag, recipe, 0, record.wall_time)
         try:
-            self._note_in(self._notes_of(run), record.tag, event)
+            self._note_in(self._notes_of(run), record.tag, _recipe_events(record, recipe))
         except WriterError as error:
             if worker not in run.told_of_notes:
                 run.told_of_notes.add(worker)
@@ -317,7 +317,7 @@ class EventWriter:
             notes = self._notes_of(run)
             step = notes.directory.next_step("text", MISSING_TAG)
             event = summaries.text_event(MISSING_TAG, missing_table(command), step, time.time())
-            self._note_in(notes, missing_key(command), event)
+            self._note_in(notes, missing_key(command), [event])
         except WriterError as error:
             log.error("%s: which of its pictures %s has not is not written: %s", command.label, run.path, error)
 
@@ -332,8 +332,8 @@ class EventWriter:
             run.notes.notes_of.add(run)
         return run.notes
 
-    def _note_in(self, notes: HeldRun, key: str, event: bytes) -> None:
-        if notes.directory.note(key, [event]) and notes.since is None:
+    def _note_in(self, notes: HeldRun, key: str, events: Iterable[bytes]) -> None:
+        if notes.directory.note(key, events) and notes.since is None:
             notes.since = notes.touched = time.monotonic()
 
     def _tell_of_steps(self, run: HeldRun, worker: str, news: list[StepBack]) -> None:
@@ -347,3 +347,8 @@ class EventWriter:
         run.touched = time.monotonic()
         if run.since is None:
             run.since = run.touched
+
+
+def _recipe_events(record: Record, recipe: Mapping[str, object]) -> Iterator[bytes]:
+    """The event of a tag's recipe, made when it is asked for: of all but a tag's first picture nobody does."""
+    yield summaries.text_event(record.tag, as_table(recipe), 0, record.wall_time)

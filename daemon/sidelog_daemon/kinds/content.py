@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sidelog_daemon.sink.projector import ProjectorEntry
 
@@ -14,11 +15,11 @@ class Content:
     Attributes:
         events: serialized Events, in the order in which they are written; all of them or none stand.
         projector: an embedding, which stands in files of its own beside the event files.
-        recipe: markdown that says how a picture was made, written once per tag; empty for none.
+        recipe: how a picture was made, in JSON's types, which is written once per tag; empty for nothing.
         warning: what its user should know of it; empty for nothing.
     """
 
     events: tuple[bytes, ...] = ()
     projector: ProjectorEntry | None = None
-    recipe: str = ""
+    recipe: Mapping[str, object] = field(default_factory=dict)
     warning: str = ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from sidelog_daemon.kinds import fields
 from sidelog_daemon.kinds.content import Content
 from sidelog_daemon.render import render_picture
@@ -37,15 +35,10 @@ def picture_content(record: Record, *, max_pixels: int) -> Content:
     thinned = picture.stride > 1 or picture.tiles_left_out
     if thinned:
         warnings[-1] += f": the whole is too large for one picture (--max-pixels is {max_pixels:,})"
-    words = "" if _is_tensorboardx_call(recipe) and not thinned else _recipe_markdown(picture.description)
-    return Content((event,), recipe=words, warning="; ".join(warnings))
+    noted = {} if _is_tensorboardx_call(recipe) and not thinned else picture.description
+    return Content((event,), recipe=noted, warning="; ".join(warnings))
 
 
 def _is_tensorboardx_call(recipe: Recipe) -> bool:
     plain = Recipe(recipe.layout, recipe.dataformats) if recipe.layout in (Layout.IMAGE, Layout.MOSAIC) else None
     return recipe == plain
-
-
-def _recipe_markdown(description: dict[str, object]) -> str:
-    rows = [f"| {name} | `{json.dumps(value)}` |" for name, value in description.items()]
-    return "\n".join(["| | |", "|---|---|", *rows])

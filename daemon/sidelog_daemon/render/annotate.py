@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from sidelog_daemon.render.png import chunk
 from sidelog_shared.recipe import Recipe
@@ -32,6 +33,12 @@ def text_chunk(description: dict[str, object]) -> bytes:
         ValueError: a number that JSON does not have (NaN, infinity).
     """
     return chunk(b"tEXt", KEYWORD.encode() + b"\0" + in_words(description).encode())
+
+
+def as_table(description: Mapping[str, object]) -> str:
+    """``description`` in Markdown, for TensorBoard's text page."""
+    rows = [f"| {name} | `{json.dumps(value)}` |" for name, value in description.items()]
+    return "\n".join(["| | |", "|---|---|", *rows])
 
 
 def _as_lists(value: object) -> object:

@@ -5,6 +5,7 @@ Safe in any number of threads at once. The steps release the interpreter lock (n
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,10 @@ from sidelog_daemon.render.tensors import Array, Floats, to_float32
 from sidelog_daemon.render.tile import Block, Grid
 from sidelog_shared.recipe import Format, Layout, Recipe
 
+_DRAWING = threading.Lock()
+"""Held while pixels are made. That takes a hundred operations of some ten microseconds, and each gives the interpreter
+lock away and asks for it again: two threads at once spend more time on waking each other than they gain. Deflating,
+which takes longer, is a few long calls: it goes on beside it (docs/decisions/0011-deflate-by-isa-l.md)."""
 _UINT8 = np.dtype(np.uint8)
 
 
@@ -80,7 +85,7 @@ def render_picture(tensor: Array, recipe: Recipe, *, max_pixels: int = MAX_PIXEL
     thinned = thin.thin(tiles, max_pixels=max_pixels, max_side=max_side)
     values, grid = thinned.tiles.values, thinned.grid
     facts, palette = _Facts(), None
-    with np.errstate(all="ignore"):  # overflow has its rules below; numpy's warnings would end up in a log
+    with _DRAWING, np.errstate(all="ignore"):  # overflow has its rules below; numpy's warnings would end up in a log
         if recipe.layout is Layout.LABELS:
             pixels, palette = _draw_labels(values, grid, recipe, facts)
         elif values.dtype == np.uint8 and not recipe.normalize and recipe.mean is None:

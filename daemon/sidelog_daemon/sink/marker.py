@@ -212,10 +212,14 @@ class MarkTable:
 
     def note(self, key: str) -> bool:
         """Remember ``key`` for the life of the directory; False when it was noted before."""
-        if key in self._noted or key in self._newly_noted:
+        if self.knows(key):
             return False
         self._newly_noted[key] = None
         return True
+
+    def knows(self, key: str) -> bool:
+        """Whether a key stands, or is in the open group."""
+        return key in self._noted or key in self._newly_noted
 
     def is_noted(self, key: str) -> bool:
         """Whether a key stands; in the open group it does not yet."""

@@ -231,7 +231,8 @@ class RunDirectory:
 
         Args:
             key: such as a tag.
-            events: added to the open group if the key is new, so that both stand, or neither.
+            events: added to the open group if the key is new, so that both stand, or neither; else not even made,
+                where this is an iterator.
 
         Returns:
             Whether the key is new.
@@ -239,11 +240,12 @@ class RunDirectory:
         Raises:
             RunBusy, WriterError: the directory was removed and cannot be made again.
         """
-        serialized = [event if isinstance(event, bytes) else event.SerializeToString() for event in events]
         if self._table.is_noted(key):
             self._make_again_if_removed()
-        if not self._table.note(key):
+        if self._table.knows(key):
             return False
+        serialized = [event if isinstance(event, bytes) else event.SerializeToString() for event in events]
+        self._table.note(key)
         for data in serialized:
             self._records.write(data)
         return True

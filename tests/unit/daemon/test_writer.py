@@ -85,9 +85,13 @@ def write(writer: EventWriter, first: int, count: int, *, run: int = 1, worker: 
     writer.submit(WriteScalars(worker, columns, ((0, count - 1),)))
 
 
-def rendered(seq: int, *, tag: str = "map", recipe: str = "", worker: str = W) -> WriteRendered:
+FIVE_A_ROW = "| | |\n|---|---|\n| nrow | `5` |"
+"""The text of the recipe ``{"nrow": 5}``."""
+
+
+def rendered(seq: int, *, tag: str = "map", recipe: dict[str, object] | None = None, worker: str = W) -> WriteRendered:
     event = scalar_event(tag, float(seq), seq, 0.0)
-    return WriteRendered(worker, picture(seq, tag=tag), Content((event,), recipe=recipe))
+    return WriteRendered(worker, picture(seq, tag=tag), Content((event,), recipe=recipe or {}))
 
 
 class FullDisk:
@@ -213,7 +217,7 @@ class TestOpening:
         opened = [OpenRun(W, 1, str(tmp_path / "a")), OpenRun(W, 2, str(tmp_path / "a" / "sidelog"))]
         for command in opened[:1] if first == "the notes" else opened:
             writer.submit(command)
-        writer.submit(rendered(1, recipe="how it is made"))
+        writer.submit(rendered(1, recipe={"nrow": 5}))
         if first == "the notes":
             writer.submit(opened[1])
         write(writer, 1, 2, run=2)
@@ -224,7 +228,7 @@ class TestOpening:
         wait_until(lambda: len(outcomes.of(RunClosed)) == 2)
         content = read_run(tmp_path / "a" / "sidelog")
         assert content.steps("loss") == [1, 2]
-        assert content.texts == {"map": [(0, "how it is made")]}
+        assert content.texts == {"map": [(0, FIVE_A_ROW)]}
 
 
 class TestSettling:
@@ -330,7 +334,7 @@ class TestFullDisk:
         writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
         writer.submit(OpenRun("b" * 16, 1, str(tmp_path / "a")))
         for _ in range(2):
-            writer.submit(rendered(1, recipe="| nrow | 5 |"))
+            writer.submit(rendered(1, recipe={"nrow": 5}))
             writer.submit(Commit())
             assert disk.tried.wait(10)
             disk.tried.clear()  # the second time it is tried again
@@ -458,7 +462,7 @@ class TestRemoved:
         writer.submit(OpenRun(W, 2, str(tmp_path / "a" / "losses" / "train")))
         for run in (1, 2):
             write(writer, run, 1, run=run)
-        writer.submit(rendered(1, recipe="how it is made"))
+        writer.submit(rendered(1, recipe={"nrow": 5}))
         writer.submit(Commit())
         wait_until(lambda: outcomes.settled(lane=Lane.PICTURE) == [1] and outcomes.settled() == [1, 2])
         wait_until(lambda: read_run(tmp_path / "a" / "sidelog").texts)
@@ -467,14 +471,14 @@ class TestRemoved:
             write(writer, seq, 1, run=run)
             writer.submit(Commit())
             wait_until(lambda seq=seq: seq in outcomes.settled())
-        writer.submit(rendered(2, recipe="how it is made"))
+        writer.submit(rendered(2, recipe={"nrow": 5}))
         for run in (1, 2):
             writer.submit(CloseRun(W, run, forget=True))
         wait_until(lambda: len(outcomes.of(RunClosed)) == 2)
         assert read_run(tmp_path / "a").steps("loss") == [3 if first == 1 else 4]
         assert read_run(tmp_path / "a").steps("map") == [2]
         assert read_run(tmp_path / "a" / "losses" / "train").steps("loss") == [4 if first == 1 else 3]
-        assert read_run(tmp_path / "a" / "sidelog").texts == {"map": [(0, "how it is made")]}
+        assert read_run(tmp_path / "a" / "sidelog").texts == {"map": [(0, FIVE_A_ROW)]}
         (noted,) = outcomes.of(Noted)
         assert isinstance(noted, Noted)
         assert noted.text.startswith(f"{tmp_path / 'a'} or its event file was removed")
@@ -483,13 +487,13 @@ class TestRemoved:
         self, writer: EventWriter, outcomes: Outcomes, tmp_path: Path
     ) -> None:
         writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
-        writer.submit(rendered(1, recipe="how it is made"))
+        writer.submit(rendered(1, recipe={"nrow": 5}))
         notes = tmp_path / "a" / "sidelog"
         wait_until(lambda: notes.is_dir() and read_run(notes).texts)
         shutil.rmtree(notes)
-        writer.submit(rendered(2, recipe="how it is made"))
+        writer.submit(rendered(2, recipe={"nrow": 5}))
         wait_until(lambda: outcomes.of(Noted))
-        assert read_run(notes).texts == {"map": [(0, "how it is made")]}
+        assert read_run(notes).texts == {"map": [(0, FIVE_A_ROW)]}
         assert len(outcomes.of(Noted)) == 1
         wait_until(lambda: outcomes.settled(lane=Lane.PICTURE) == [1, 2])
         assert read_run(tmp_path / "a").steps("map") == [1, 2]
@@ -535,12 +539,12 @@ class TestRecipes:
             one.start()
             one.submit(OpenRun(W, 1, str(tmp_path / "a")))
             for seq in (first, first + 1):
-                one.submit(rendered(seq, recipe="| nrow | 5 |"))
-                one.submit(rendered(seq + 10, tag="other", recipe="| nrow | 6 |"))
+                one.submit(rendered(seq, recipe={"nrow": 5}))
+                one.submit(rendered(seq + 10, tag="other", recipe={"nrow": 6}))
             assert one.stop(10)
         assert read_run(tmp_path / "a" / "sidelog").texts == {
-            "map": [(0, "| nrow | 5 |")],
-            "other": [(0, "| nrow | 6 |")],
+            "map": [(0, FIVE_A_ROW)],
+            "other": [(0, FIVE_A_ROW.replace("5", "6"))],
         }
         assert read_run(tmp_path / "a").steps("map") == [1, 2, 3, 4]
 
@@ -551,7 +555,7 @@ class TestRecipes:
         (tmp_path / "a" / "sidelog").write_text("a file in the way")
         writer.submit(OpenRun(W, 1, str(tmp_path / "a")))
         for seq in (1, 2):
-            writer.submit(rendered(seq, recipe="| nrow | 5 |"))
+            writer.submit(rendered(seq, recipe={"nrow": 5}))
         writer.submit(Commit())
         wait_until(partial(outcomes.settled, lane=Lane.PICTURE))
         assert read_run(tmp_path / "a").steps("map") == [1, 2]

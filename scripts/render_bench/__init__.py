@@ -1,0 +1,1 @@
+"""The parts of ``scripts/bench_render.py``: what the daemon's drawing and writing costs, beside what it replaces."""
