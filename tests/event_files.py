@@ -18,7 +18,7 @@ class RunContent:
     Attributes:
         scalars: tag -> (step, value).
         texts: tag -> (step, text).
-        images: tag -> (step, PNG).
+        images: tag -> (step, PNG or JPEG).
         histograms: tag -> (step, number of values).
     """
 
@@ -35,8 +35,9 @@ class RunContent:
         return []
 
     def pixels(self, tag: str, index: int = -1) -> np.ndarray:
-        """A picture as an array."""
-        return np.asarray(Image.open(io.BytesIO(self.images[tag][index][1])))
+        """A picture as an array; of a palette, its colors."""
+        picture = Image.open(io.BytesIO(self.images[tag][index][1]))
+        return np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
 
 
 def read_run(directory: Path | str) -> RunContent:

@@ -183,7 +183,11 @@ def _text(value: object) -> str:
 
 
 def _format(value: object) -> Format:
-    return Format(_text(value))
+    name = _text(value)
+    try:
+        return Format(name)
+    except ValueError:
+        raise ValueError(f"expected one of {[format_.value for format_ in Format]}") from None
 
 
 def _flag(value: object) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from pair import PEERS, Pair
 from PIL import Image, ImageSequence
 from tensorboardX.embedding import make_sprite
 
+import sidelog
 from decoded import messages, other_files, picture
+from processes import DaemonProcess
 from sidelog_shared.errors import SnapshotError
 
 Pairs = Callable[..., Pair]
@@ -197,3 +200,23 @@ def test_how_a_picture_was_made(pair: Pair) -> None:
     assert '"padding":3' in texts["grid"]["sidelog"]
     (value,) = messages(pair.folders[1])
     assert not Image.open(io.BytesIO(value.image.encoded_image_string)).info
+
+
+@row("a picture of more than 64 million pixels")
+def test_pictures_of_too_many_pixels(
+    daemon: Callable[..., DaemonProcess], tmp_path: Path, peer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a daemon that draws ten thousand."""
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 120, 150), np.uint8)
+    endpoint = daemon("--bind", f"ipc://{tmp_path}/d.sock", "--max-pixels", "10000").endpoint
+    folders = tmp_path / "ours", tmp_path / "theirs"
+    for writer in (sidelog.SummaryWriter(folders[0], endpoint=endpoint), peer(str(folders[1]))):
+        writer.add_image("picture", pixels, 1)
+        writer.close()
+    (ours,), (theirs,) = ([value for value in messages(folder) if value.HasField("image")] for folder in folders)
+    whole = pixels.transpose(1, 2, 0)
+    for value, expected in ((ours, whole[::2, ::2]), (theirs, whole)):
+        assert (value.image.height, value.image.width) == expected.shape[:2]
+        image = Image.open(io.BytesIO(value.image.encoded_image_string))
+        np.testing.assert_array_equal(np.asarray(image), expected)
+    assert "'picture' at step 1: only one line and column in 2 is drawn" in caplog.text

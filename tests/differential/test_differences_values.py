@@ -142,6 +142,17 @@ def test_a_histogram_with_nan(pair: Pair, caplog: pytest.LogCaptureFixture, wron
     assert "1 values are NaN or infinite, left out" in caplog.text
 
 
+@row("sums of a histogram of more than 65,536 values")
+def test_sums_of_a_large_histogram(pair: Pair) -> None:
+    values = np.random.default_rng(0).standard_normal(300_000).astype(np.float32)
+    pair.call("add_histogram", "values", values, 1)
+    (ours,), (theirs,) = pair.values()
+    assert ours.content[1] != theirs.content[1]
+    assert ours.content[1] == pytest.approx(theirs.content[1], rel=1e-12)
+    assert ours.content[1][:3] == theirs.content[1][:3]
+    assert ours.content[2:] == theirs.content[2:]
+
+
 @row("bins of a histogram")
 @pytest.mark.parametrize("bins", ["stone", 65_537])
 def test_bins_of_a_histogram(pair: Pair, bins: Any) -> None:

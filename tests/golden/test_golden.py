@@ -14,6 +14,7 @@ import vectors
 from sidelog_shared import dtypes, replies, requests
 from sidelog_shared.frames import MAJOR, MINOR, MessageKind, unpack
 from sidelog_shared.limits import MIB
+from sidelog_shared.recipe import Recipe
 from sidelog_shared.records import Kind, Refusal
 
 CHECKED_IN = vectors.read_file()
@@ -100,4 +101,7 @@ def test_the_tables_of_the_specification_are_those_of_the_code() -> None:
     assert sorted(codes) == sorted(refusal.value for refusal in Refusal)
     records = re.findall(r"^\| (\d+) \| ([A-Z_]+) \| `", SPECIFICATION, re.MULTILINE)
     assert {name: int(number) for number, name in records} == {kind.name: kind for kind in Kind}
+    recipe = SPECIFICATION.split("A **recipe** says")[1].partition("\nA `uint8` tensor")[0]
+    names = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?`) \|", recipe, re.MULTILINE)))
+    assert names == [field.name for field in dataclasses.fields(Recipe)]
     assert f"# The sidelog protocol, version {MAJOR}.{MINOR}\n" in SPECIFICATION

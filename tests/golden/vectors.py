@@ -21,7 +21,7 @@ from sidelog_shared.documents import pack_document
 from sidelog_shared.frames import MessageKind
 from sidelog_shared.intervals import IntervalSet
 from sidelog_shared.limits import STEP_NEXT, STEP_NONE, Limits
-from sidelog_shared.recipe import Layout, Recipe
+from sidelog_shared.recipe import Format, Layout, Recipe
 from sidelog_shared.records import (
     BufferSpec,
     End,
@@ -148,6 +148,15 @@ MESSAGES: dict[str, requests.Request | replies.Reply] = {
             "layer1",
             {"recipe": Recipe(Layout.GRID, nrow=2, padding=1, normalize=True, source="sample 0 of 16").to_map()},
             (BufferSpec(dtypes.UINT8, (3, 1, 2, 2)), _PIXELS),
+        )
+    ),
+    "picture-as-jpeg": requests.RecordMessage(
+        _record(
+            Lane.PICTURE,
+            Kind.PICTURE,
+            "photo",
+            {"recipe": Recipe(Layout.IMAGE, "HWC", format=Format.JPEG, quality=75).to_map()},
+            (BufferSpec(dtypes.UINT8, (2, 2, 3)), _PIXELS),
         )
     ),
     "picture-in-parts": requests.RecordMessage(

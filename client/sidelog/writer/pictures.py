@@ -55,8 +55,8 @@ class PictureCalls(WriterHandle):
             scale_each: take the range tile by tile, False.
             pad_value: value between tiles, 0.
             range: old name of ``value_range``.
-            format: ``"png"``, which keeps every pixel and is what is taken unless given, or ``"jpeg"``: smaller on
-                photographs, without alpha.
+            format: ``"png"`` unless given, which keeps every pixel; or ``"jpeg"``: smaller for photographs, without
+                alpha.
             quality: of a JPEG, 1 to 100; 90 unless given.
 
         Raises:
@@ -213,7 +213,9 @@ class PictureCalls(WriterHandle):
         nrow: int | None = None,
         padding: int | None = None,
     ) -> None:
-        """Log a map of integer classes in colors.
+        """Log a map of integer classes in colors, as a PNG.
+
+        There is no ``format`` here: a JPEG blends the colors along each edge, into those of other classes.
 
         Args:
             tag: name of the picture.

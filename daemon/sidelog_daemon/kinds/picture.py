@@ -5,6 +5,7 @@ from __future__ import annotations
 from sidelog_daemon.kinds import fields
 from sidelog_daemon.kinds.content import Content
 from sidelog_daemon.render import render_picture
+from sidelog_daemon.render.encode import MAX_SIDES
 from sidelog_daemon.sink import summaries
 from sidelog_shared.recipe import Layout, Recipe
 from sidelog_shared.records import Record
@@ -34,7 +35,8 @@ def picture_content(record: Record, *, max_pixels: int) -> Content:
         warnings.append(f"the last {picture.tiles_left_out:,} tiles are left out")
     thinned = picture.stride > 1 or picture.tiles_left_out
     if thinned:
-        warnings[-1] += f": the whole is too large for one picture (--max-pixels is {max_pixels:,})"
+        side = f"a side of a {recipe.format.value} at most {MAX_SIDES[recipe.format]:,}"
+        warnings[-1] += f": the whole is too large for one picture (--max-pixels is {max_pixels:,}, {side})"
     noted = {} if _is_tensorboardx_call(recipe) and not thinned else picture.description
     return Content((event,), recipe=noted, warning="; ".join(warnings))
 

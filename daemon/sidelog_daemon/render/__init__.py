@@ -4,13 +4,16 @@ The steps of a picture, one module each, in their order (``picture`` puts them t
 
     tensors      bytes from the wire to numpy
     layout       dimensions to tiles [N, C, H, W]
+    thin         what would be too large
     denormalize  undo Normalize
     normalize    to 0..1
     channels     to 8 bits, channels side by side
     color        palettes and the warning color
     tile         tiles to one picture
     annotate     the recipe in words
-    encode       PNG
+    encode       png or jpeg
+
+``histogram`` counts values, tensorboardX's own bins with ``tally``.
 """
 
 from sidelog_daemon.render.histogram import Histogram, count_histogram

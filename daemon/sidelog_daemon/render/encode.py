@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from sidelog_daemon.render import jpeg, png
 from sidelog_daemon.render.annotate import in_words, text_chunk
-from sidelog_daemon.render.jpeg import write_jpeg
-from sidelog_daemon.render.png import Pixels, write_png
+from sidelog_daemon.render.png import Pixels
 from sidelog_shared.recipe import Format, Recipe
+
+MAX_SIDES = {Format.PNG: png.MAX_SIDE, Format.JPEG: jpeg.MAX_SIDE}
+"""Pixels on a side, at most."""
 
 
 def encode(pixels: Pixels, palette: Pixels | None, recipe: Recipe, description: dict[str, object]) -> bytes:
@@ -21,5 +24,5 @@ def encode(pixels: Pixels, palette: Pixels | None, recipe: Recipe, description: 
         SnapshotError: the format cannot hold such pixels.
     """
     if recipe.format is Format.JPEG:
-        return write_jpeg(pixels, quality=recipe.quality, comment=in_words(description).encode())
-    return write_png(pixels, palette=palette, chunks=text_chunk(description))
+        return jpeg.write_jpeg(pixels, quality=recipe.quality, comment=in_words(description).encode())
+    return png.write_png(pixels, palette=palette, chunks=text_chunk(description))

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidelog_daemon.config import MAX_PIXELS
-from sidelog_daemon.render import annotate, channels, color, denormalize, encode, jpeg, layout, normalize, png, thin
+from sidelog_daemon.render import annotate, channels, color, denormalize, encode, layout, normalize, thin
 from sidelog_daemon.render.png import Pixels
 from sidelog_daemon.render.tensors import Array, Floats, to_float32
 from sidelog_daemon.render.tile import Block, Grid
-from sidelog_shared.recipe import Format, Layout, Recipe
+from sidelog_shared.recipe import Layout, Recipe
 
 _DRAWING = threading.Lock()
 """Held while pixels are made. That takes a hundred operations of some ten microseconds, and each gives the interpreter
@@ -81,8 +81,7 @@ def render_picture(tensor: Array, recipe: Recipe, *, max_pixels: int = MAX_PIXEL
         SnapshotError: (a ValueError) a tensor that cannot be drawn so; says what, got and expected.
     """
     tiles = layout.arrange(tensor, recipe)
-    max_side = jpeg.MAX_SIDE if recipe.format is Format.JPEG else png.MAX_SIDE
-    thinned = thin.thin(tiles, max_pixels=max_pixels, max_side=max_side)
+    thinned = thin.thin(tiles, max_pixels=max_pixels, max_side=encode.MAX_SIDES[recipe.format])
     values, grid = thinned.tiles.values, thinned.grid
     facts, palette = _Facts(), None
     with _DRAWING, np.errstate(all="ignore"):  # overflow has its rules below; numpy's warnings would end up in a log

@@ -83,11 +83,13 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("add_image", {"nrow": 2, "padding": 1}),
     ("add_image", {"normalize": True}),
     ("add_image", {"mean": [0.5], "std": [0.25]}),
+    ("add_image", {"format": "jpeg"}),
     ("add_images", {}),
     ("add_images", {"nrow": 3}),
     ("add_images", {"dataformats": "NHW"}),
     ("add_feature_map", {}),
     ("add_feature_map", {"sample": 1, "normalize": False}),
+    ("add_feature_map", {"format": "jpeg", "quality": 70}),
     ("add_label_map", {}),
     ("add_label_map", {"palette": [(1, 2, 3)], "num_classes": 5}),
 ]

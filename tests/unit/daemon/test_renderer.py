@@ -158,7 +158,7 @@ def test_a_picture_that_is_too_large_is_thinned_and_its_training_told() -> None:
     assert (image.width, image.height) == (100, 100)
     assert threads.notes == [
         "'map' at step 1: only one line and column in 3 is drawn: the whole is too large for one picture "
-        "(--max-pixels is 10,000)"
+        "(--max-pixels is 10,000, a side of a png at most 1,000,000)"
     ]
     assert content.recipe["stride"] == 3
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidelog_shared.errors import MalformedHeader
-from sidelog_shared.recipe import Layout, Recipe
+from sidelog_shared.recipe import Format, Layout, Recipe
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -39,6 +39,8 @@ def recipes(draw: st.DrawFn) -> Recipe:
         num_classes=draw(st.none() | st.integers(1, 99)),
         ignore_index=draw(st.none() | st.integers(-255, 255)),
         source=draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=20)),
+        format=Format.PNG if layout is Layout.LABELS else draw(st.sampled_from(Format)),
+        quality=draw(st.integers(1, 100)),
     )
 
 
@@ -75,6 +77,9 @@ def test_ignores_names_that_it_does_not_know_and_none() -> None:
         ({"palette": ()}, "palette has 0 colors, expected 1 to 4096"),
         ({"palette": ((0, 0, 256),)}, "palette[0] is (0, 0, 256), expected (red, green, blue), each 0 to 255"),
         ({"num_classes": 0}, "num_classes is 0, expected at least 1"),
+        ({"quality": 0}, "quality is 0, expected 1 to 100"),
+        ({"quality": 101}, "quality is 101, expected 1 to 100"),
+        ({"layout": "labels", "format": Format.JPEG}, "format is 'jpeg' for labels, expected 'png'"),
         ({"dataformats": "CHW"}, "dataformats is 'CHW', expected none for layout 'grid'"),
         ({"layout": "image"}, "dataformats is '', expected an order of the letters of CHW or HW"),
         ({"layout": "image", "dataformats": "NCHW"}, "is 'NCHW', expected an order of the letters of CHW or HW"),
@@ -108,6 +113,10 @@ def test_refuses_what_no_picture_can_be_made_with(chosen: dict[str, object], mes
         ({"palette": [[1, 2]]}, "recipe.palette is [[1, 2]]: "),
         ({"palette": [[1, 2, 0.5]]}, "recipe.palette is [[1, 2, 0.5]]: expected an integer, got float"),
         ({"source": 5}, "recipe.source is 5: expected a string, got int"),
+        ({"format": 5}, "recipe.format is 5: expected a string, got int"),
+        ({"format": "webp"}, "recipe.format is 'webp': expected one of ['png', 'jpeg']"),
+        ({"quality": 90.5}, "recipe.quality is 90.5: expected an integer, got float"),
+        ({"quality": True}, "recipe.quality is True: expected an integer, got bool"),
     ],
 )
 def test_refuses_what_is_of_another_type_on_the_wire(chosen: object, message: str) -> None:
