@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+import numpy as np
+
 from sidelog_daemon.actions import CloseRun
 from sidelog_daemon.meter import Meter
 from sidelog_shared.client_view import ClientView
@@ -32,13 +34,14 @@ class Assembly:
     """A record whose bytes arrive in parts."""
 
     record: Record
-    buffers: list[bytearray]
+    buffers: list[memoryview]
     buffer: int = 0
     offset: int = 0
 
     @classmethod
     def begin(cls, record: Record) -> Assembly:
-        return cls(record, [bytearray(spec.nbytes) for spec in record.specs])
+        # Not a bytearray: that would be cleared first, and copies what is assigned to a slice of it twice.
+        return cls(record, [np.empty(spec.nbytes, np.uint8).data for spec in record.specs])
 
     def add(self, part: Part) -> Record | None:
         """Take the next part; returns the whole record with the last one.

@@ -64,10 +64,10 @@ def peer(arm: str, folder: Path) -> Any:
     return SummaryWriter(str(folder))
 
 
-def as_record(case: Case, step: int) -> Record:
+def as_record(case: Case, step: int, *, tag: str = TAG) -> Record:
     """What the daemon gets for one call."""
     data = memoryview(case.values).cast("B")
-    return Record(Lane.PICTURE, step + 1, 1, case.kind, TAG, step, 1e9 + step, case.options, (case.spec,), (data,))
+    return Record(Lane.PICTURE, step + 1, 1, case.kind, tag, step, 1e9 + step, case.options, (case.spec,), (data,))
 
 
 def _inline(arm: str, case: Case, folder: Path, calls: int) -> Callable[[], None]:
@@ -84,6 +84,7 @@ def _inline(arm: str, case: Case, folder: Path, calls: int) -> Callable[[], None
 def _of_daemon(case: Case, folder: Path, calls: int) -> Callable[[], None]:
     directory = RunDirectory.open(folder, owner_note=b"{}")
     directory.begin()
+    directory.commit()  # the file is open before, as the others' is
 
     def write_all() -> None:
         for step in range(calls):
