@@ -12,7 +12,7 @@ from sidelog_daemon.sink.summaries import scalar_events
 from sidelog_shared.limits import STEP_NEXT
 from sidelog_shared.records import ScalarColumns
 
-BY_HAND_FROM = 128
+BY_HAND_FROM = 48
 """Rows from which on putting them together by hand is faster (``scripts/bench_render.py``)."""
 SCALARS = "scalars"
 """The kind under which the steps of all scalars are counted."""
@@ -43,6 +43,8 @@ def framed_rows(columns: ScalarColumns, rows: npt.NDArray[np.intp], steps: npt.N
 
 def as_ranges(seqs: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
     """Ascending numbers, at least one, as closed ranges."""
+    if int(seqs[-1]) - int(seqs[0]) == len(seqs) - 1:
+        return [(int(seqs[0]), int(seqs[-1]))]
     breaks = np.flatnonzero(np.diff(seqs) != 1)
     starts = seqs[np.concatenate([[0], breaks + 1])]
     stops = seqs[np.concatenate([breaks, [len(seqs) - 1]])]

@@ -7,7 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -15,6 +17,10 @@ from render_bench.arms import TENSORBOARDX, TORCH, peer
 from sidelog.bench.event_tail import EventTail
 from sidelog.bench.pairs import Ratio, percentile, ratio_of_medians
 from sidelog_daemon.actions import Commit, OpenRun, WriteScalars
+from sidelog_daemon.sink import step_order
+from sidelog_daemon.sink.event_file import framed
+from sidelog_daemon.sink.scalar_bytes import framed_scalars
+from sidelog_daemon.sink.summaries import scalar_events
 from sidelog_daemon.writer import EventWriter
 from sidelog_shared.records import ScalarColumns, Series
 
@@ -23,6 +29,8 @@ RATIO_GOAL = 10.0
 TAGS = 50
 BATCHES = (50, 500, 5_000)
 """Rows that come at once: of one step, of ten, of a training whose sender catches up."""
+CROSSINGS = (16, 32, 48, 64, 128, 192, 256, 512)
+"""Rows for which the two ways of each step are compared: ``BY_HAND_FROM`` and ``AT_ONCE_FROM`` come from there."""
 _INLINE_STEPS = 100
 _WORKER = "b" * 16
 _DEADLINE_S = 120.0
@@ -36,11 +44,13 @@ class ScalarRates:
         rows: scalars of each block of ours.
         per_s: by arm, of each block; ours by rows of a batch.
         ratios: ours over tensorboardX's, by rows of a batch.
+        ways_us: by step and way, what a batch takes for each of :data:`CROSSINGS`, at best.
     """
 
     rows: int
     per_s: dict[str, list[float]] = field(default_factory=dict)
     ratios: dict[str, Ratio] = field(default_factory=dict)
+    ways_us: dict[str, list[float]] = field(default_factory=dict)
 
     def median(self, arm: str) -> float:
         return percentile(self.per_s[arm], 50)
@@ -74,7 +84,44 @@ def measure_scalars(*, rounds: int, rows: int, progress: Callable[[str], None]) 
                 found.per_s.setdefault(ours(batch), []).append(rate)
     for batch in BATCHES:
         found.ratios[ours(batch)] = ratio_of_medians(found.per_s[ours(batch)], found.per_s[TENSORBOARDX])
+    found.ways_us.update(_ways(rounds))
     return found
+
+
+def _ways(rounds: int) -> dict[str, list[float]]:
+    """Microseconds of both ways to frame a batch and to look at its steps."""
+
+    def by_protobuf(columns: ScalarColumns) -> object:
+        lists = (one.tolist() for one in (columns.index, columns.steps, columns.wall_times, columns.values))
+        return framed(scalar_events(columns.series, *lists))
+
+    def by_hand(columns: ScalarColumns) -> object:
+        return framed_scalars(columns.series, columns.index, columns.steps, columns.wall_times, columns.values)
+
+    def seen_from(rows: int) -> Callable[[ScalarColumns], object]:
+        def see(columns: ScalarColumns) -> object:
+            with mock.patch.object(step_order, "AT_ONCE_FROM", rows):
+                return step_order.StepOrder().see_scalars(columns.series, columns.index, columns.steps)
+
+        return see
+
+    ways = {
+        "frame, protobuf": by_protobuf,
+        "frame, by hand": by_hand,
+        "steps, one by one": seen_from(1 << 30),
+        "steps, all at once": seen_from(0),
+    }
+    batches = [_columns(0, rows) for rows in CROSSINGS]
+    return {name: [_best_us(partial(way, one), 30 * rounds) for one in batches] for name, way in ways.items()}
+
+
+def _best_us(call: Callable[[], object], times: int) -> float:
+    best_s = float("inf")
+    for _ in range(times):
+        begun = time.thread_time()
+        call()
+        best_s = min(best_s, time.thread_time() - begun)
+    return 1e6 * best_s
 
 
 def _inline(arm: str, folder: Path) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from sidelog_shared.limits import MAX_RUN_NAME_BYTES, MAX_TAG_BYTES
@@ -34,6 +35,7 @@ def check_tag(tag: object) -> str:
     return tag
 
 
+@functools.lru_cache(maxsize=4096)  # a training logs the same few tags all the time
 def clean_tag(tag: str) -> str:
     """The tag as it stands in the event file.
 

@@ -7,7 +7,17 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("sidelog", "torch", "torchvision", "tensorboardX", "numpy", "opencv-python-headless", "pillow", "pyzmq")
+PACKAGES = (
+    "sidelog",
+    "torch",
+    "torchvision",
+    "tensorboardX",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "isal",
+    "pyzmq",
+)
 
 
 def machine(device: str) -> dict[str, object]:

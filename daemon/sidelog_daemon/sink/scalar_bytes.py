@@ -73,7 +73,8 @@ def framed_scalars(
     steps = np.where(steps == STEP_NONE, 0, steps)
     widths = _varint_widths(steps)
     heads = [_head(one.tag) if is_plain(one) else b"" for one in series]
-    head_sizes = np.array([len(head) for head in heads])[index]
+    sizes = np.array([len(head) for head in heads])
+    head_sizes = sizes[index]
     walls = wall_times.astype("<f8").view(np.uint8).reshape(-1, _WALL_BYTES)
     wall_sizes = np.where(walls.any(axis=1), 1 + _WALL_BYTES, 0)  # as a step: what is 0 is not written
     data_sizes = wall_sizes + np.where(widths, 1 + widths, 0) + head_sizes + _FLOAT_BYTES
@@ -90,10 +91,11 @@ def framed_scalars(
     _put(flat, ends - _CRC_BYTES - _FLOAT_BYTES, floats.view(np.uint8).reshape(-1, _FLOAT_BYTES))
     _put_steps(flat, begins + wall_sizes, steps, widths)
     head_begins = begins + data_sizes - head_sizes - _FLOAT_BYTES
-    by_series = np.argsort(index, kind="stable")
-    named, firsts = np.unique(index[by_series], return_index=True)
-    for which, rows in zip(named.tolist(), np.split(by_series, firsts[1:]), strict=True):
-        _put(flat, head_begins[rows], np.frombuffer(heads[which], np.uint8)[None, :])
+    for size in np.unique(head_sizes).tolist():  # heads of one length are the rows of a table
+        of_size = np.flatnonzero(sizes == size)
+        table = np.frombuffer(b"".join([heads[which] for which in of_size.tolist()]), np.uint8).reshape(-1, size)
+        rows = np.flatnonzero(head_sizes == size)
+        _put(flat, head_begins[rows], table[np.searchsorted(of_size, index[rows])])
     whole = memoryview(out)
     crcs = [crc32c(whole[begin:end]) for begin, end in zip(begins.tolist(), (ends - _CRC_BYTES).tolist(), strict=True)]
     _put(flat, ends - _CRC_BYTES, _masked(np.array(crcs, np.uint32)))

@@ -23,7 +23,7 @@ MAX_TAGS = 10_000
 """So many tags of one directory are watched, about 2 MB; later ones are not."""
 TAGS_TOLD = 8
 _OF_SCALARS = "scalars"
-_AT_ONCE_FROM = 64
+AT_ONCE_FROM = 192
 """Rows from which on it is faster to look at all of them at once (``scripts/bench_render.py``)."""
 _NOT_BY_STEP = frozenset({Kind.HPARAMS, Kind.LAYOUT, Kind.EMBEDDING, Kind.PURGE})
 """Kinds whose pages show no steps."""
@@ -66,7 +66,7 @@ class StepOrder:
         logged = steps >= STEP_MIN
         if not logged.all():
             index, steps = index[logged], steps[logged]
-        if len(steps) >= _AT_ONCE_FROM and self._all_grow(series, index, steps):
+        if len(steps) >= AT_ONCE_FROM and self._all_grow(series, index, steps):
             return []
         last = self._last
         keys: dict[int, tuple[str, str]] = {}

@@ -97,9 +97,9 @@ def test_many_rows_at_once_are_seen_as_one_by_one(
                 before += step if climbs else 0
                 steps.append(none or (before if climbs else step))
             index = [which for which, _, _ in batch]
-            patch.setattr(step_order, "_AT_ONCE_FROM", 1)
+            patch.setattr(step_order, "AT_ONCE_FROM", 1)
             news = see(at_once, index, steps)
-            patch.setattr(step_order, "_AT_ONCE_FROM", 1000)
+            patch.setattr(step_order, "AT_ONCE_FROM", 1000)
             assert news == see(one_by_one, index, steps)
     assert at_once.backward == one_by_one.backward
 

@@ -14,6 +14,7 @@ from sidelog.bench.faults.phases import FaultyTraining, Series
 from sidelog.bench.figures import Figure
 from sidelog.bench.pages import made_by, read_page, with_table
 from sidelog.bench.pairs import percentile
+from sidelog.bench.table import Table
 from sidelog_shared.errors import WriterError
 
 SLOWDOWN_GOAL = 2.0
@@ -42,34 +43,6 @@ class Found:
     def objections(self) -> list[str]:
         outcomes = [one.outcome for one in self.trainings] + [one.outcome for one in self.calls]
         return [text for outcome in outcomes for text in outcome.objections] + self.ending_objections
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows of text.
-
-    Attributes:
-        title: what they are.
-        head: names of the columns.
-        rows: the cells.
-    """
-
-    title: str
-    head: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-
-    def for_terminal(self) -> str:
-        widths = [max(len(row[column]) for row in (self.head, *self.rows)) for column in range(len(self.head))]
-        lines = [self.title]
-        for row in (self.head, *self.rows):
-            cells = [cell.ljust(width) if column < 2 else cell.rjust(width)
-                     for column, (cell, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
-            lines.append("  " + "  ".join(cells).rstrip())
-        return "\n".join(lines)
-
-    def for_page(self) -> str:
-        lines = [f"{self.title}:", "", _row(self.head), "|---" * len(self.head) + "|"]
-        return "\n".join([*lines, *(_row(row) for row in self.rows)])
 
 
 def make_tables(found: Found) -> list[Table]:
@@ -158,10 +131,6 @@ def _endings(endings: Sequence[Ending]) -> Table:
     ]  # fmt: skip
     head = ("fault", "end", "n", "longest, s", "limit, s", "fewest records in the spool", "within")
     return Table("The end of the process", head, rows)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _us(value: float) -> str:

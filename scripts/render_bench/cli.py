@@ -1,0 +1,173 @@
+"""The command line of ``scripts/bench_render.py``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+from sidelog.bench.arguments import count, show_progress, some_of
+from sidelog_shared.errors import ConfigError, MissingExtra, SidelogError
+
+FORMAT = 1
+"""Of the JSON; grows when a reader of an older one would misread it."""
+PARTS = ("end-to-end", "stages", "scalars", "whole-path", "threads", "memory")
+_NEEDED = ("torch", "torchvision", "sklearn", "tensorboardX", "tensorboard", "psutil", "sidelog_daemon")
+_QUICK = {"rounds": 2, "rows": 10_000, "calls": 4, "pictures": 8}
+"""What ``--quick`` takes where nothing is given."""
+_ACCURATE = {"rounds": 15, "rows": 250_000, "calls": 40, "pictures": 200}
+_QUICK_CASES = ("16 channels", "photograph, bytes", "weights")
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print the tables, write what was asked for.
+
+    Returns:
+        0 when it ran, whatever it found; 2 for an argument that cannot be, 3 for a missing package, 130 for Ctrl-C.
+    """
+    options = _parse(arguments)
+    try:
+        _check(options)
+        return _run(options, arguments)
+    except KeyboardInterrupt:
+        show_progress("")
+        print("bench_render: interrupted; everything that it started is stopped", file=sys.stderr)
+        return 130
+    except MissingExtra as error:
+        return _fail(error, 3)
+    except ConfigError as error:
+        return _fail(error, 2)
+    except SidelogError as error:
+        return _fail(error, 1)
+
+
+def _run(options: argparse.Namespace, arguments: list[str]) -> int:
+    import cv2
+    import torch
+
+    from render_bench import tables
+    from sidelog.bench.machine import machine, versions
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    where, what = machine("cpu"), versions()
+    found = _measure(options)
+    show_progress("")
+    print(tables.render(found, where, what))
+    if options.json is not None:
+        files = ("json", "plot", "markdown")
+        whole = {
+            "format": FORMAT,
+            "made_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "machine": where,
+            "versions": what,
+            "settings": {name: value for name, value in vars(options).items() if name not in files},
+            **found.to_map(),
+        }
+        options.json.write_text(json.dumps(whole, indent=1) + "\n")
+    if options.plot is not None:
+        from render_bench.plot import plot
+
+        plot(found.comparisons, found.profiles, options.plot)
+    for page in options.markdown:
+        tables.put_tables(page, found, arguments=arguments, machine=where, versions=what)
+    return 0
+
+
+def _measure(options: argparse.Namespace):  # type: ignore[no-untyped-def]  # tables.Found, which imports torch
+    from render_bench.cases import make_cases
+    from render_bench.memory import measure_peak
+    from render_bench.pool import measure_scaling
+    from render_bench.scalars import measure_scalars
+    from render_bench.stages import profile
+    from render_bench.tables import Found
+    from render_bench.timing import compare
+    from render_bench.whole_path import measure_whole_path
+
+    found = Found()
+    show_progress("data: what two networks make of two photographs")
+    cases = make_cases(options.seed)
+    if options.quick:
+        cases = [case for case in cases if any(word in case.name for word in _QUICK_CASES)]
+    wanted = [case for case in cases if case.goal is not None and case.group == "feature map"] or cases[:1]
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        if "end-to-end" in options.only:
+            block_s = {"block_s": 0.01} if options.quick else {}
+            found.comparisons = compare(cases, rounds=options.rounds, progress=show_progress, **block_s)
+        if "stages" in options.only:
+            found.profiles = profile(cases, rounds=min(5, options.rounds), progress=show_progress)
+        if "scalars" in options.only:
+            found.scalars = measure_scalars(rounds=options.rounds, rows=options.rows, progress=show_progress)
+    finally:
+        os.sched_setaffinity(0, cores)
+    if "whole-path" in options.only:
+        found.whole = measure_whole_path(wanted[0], rounds=options.rounds, calls=options.calls, progress=show_progress)
+    if "threads" in options.only:
+        found.scaling = measure_scaling(
+            wanted, rounds=options.rounds, pictures=options.pictures, progress=show_progress
+        )
+    if "memory" in options.only:
+        found.peak = measure_peak(progress=show_progress)
+    return found
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bench_render.py",
+        description="What the daemon's drawing and writing costs, beside make_grid with tensorboardX and torch's "
+                    "writer in the loop: end to end and stage by stage on one core, scalars per second, the whole way "
+                    "with both processes, threads, memory. About ten minutes; Linux.",
+    )  # fmt: skip
+    add = parser.add_argument
+    add("--only", type=some_of(PARTS), default=PARTS, metavar="PARTS", help=f"some of {','.join(PARTS)} (default: all)")
+    add("--quick", action="store_true", help="some seconds: shows that it works, measures nothing well")
+    add("--rounds", type=count, help="blocks of each logger (default: 15)")
+    add("--rows", type=count, help="scalars of a block, in whole steps of 50 (default: 250000)")
+    add("--calls", type=count, help="maps of a block of the whole path (default: 40)")
+    add("--pictures", type=count, help="pictures of a block with threads (default: 200)")
+    add("--seed", type=int, default=0, help="of weights and noise (default: %(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write every block and figure there")
+    add("--plot", type=Path, metavar="FILE", help="draw the ratios and stages there, as PNG or by the file's ending")
+    add("--markdown", type=Path, action="append", default=[], metavar="PAGE",
+        help="put the tables between the marks of that page; may be given several times")  # fmt: skip
+    options = parser.parse_args(arguments)
+    for name, value in (_QUICK if options.quick else _ACCURATE).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    return options
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Before anything is measured.
+
+    Raises:
+        ConfigError: a file cannot be written, or a page has no place for the tables.
+        MissingExtra: a package is not there.
+    """
+    from sidelog.bench.pages import read_page
+
+    for package in (*_NEEDED, *(["matplotlib"] if options.plot else [])):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtra(package, "bench", "scripts/bench_render.py")
+    if not hasattr(os, "sched_setaffinity"):
+        raise ConfigError("bench_render binds itself to one core, which this system has no call for: expected Linux")
+    if options.plot and "end-to-end" not in options.only:
+        raise ConfigError(f"--plot shows end-to-end, which --only {','.join(options.only)} leaves out")
+    if options.rows % 5_000:
+        raise ConfigError(f"--rows is {options.rows:,}, expected a multiple of 5,000, the largest batch")
+    for file in (options.json, options.plot):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise ConfigError(f"{file} is in a folder that is not there, expected one that is")
+    for page in options.markdown:
+        read_page(page, ("render",))
+
+
+def _fail(error: Exception, code: int) -> int:
+    print(f"bench_render: {error}", file=sys.stderr)
+    return code
