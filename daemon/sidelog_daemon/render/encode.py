@@ -11,7 +11,9 @@ MAX_SIDES = {Format.PNG: png.MAX_SIDE, Format.JPEG: jpeg.MAX_SIDE}
 """Pixels on a side, at most."""
 
 
-def encode(pixels: Pixels, palette: Pixels | None, recipe: Recipe, description: dict[str, object]) -> bytes:
+def encode(
+    pixels: Pixels, palette: Pixels | None, recipe: Recipe, description: dict[str, object], line_filter: png.Filter
+) -> bytes:
     """A finished picture that carries its description.
 
     Args:
@@ -19,10 +21,11 @@ def encode(pixels: Pixels, palette: Pixels | None, recipe: Recipe, description: 
         palette: likewise.
         recipe: says which format.
         description: goes into a text chunk of a PNG, or the comment of a JPEG.
+        line_filter: of a PNG.
 
     Raises:
         SnapshotError: the format cannot hold such pixels.
     """
     if recipe.format is Format.JPEG:
         return jpeg.write_jpeg(pixels, quality=recipe.quality, comment=in_words(description).encode())
-    return png.write_png(pixels, palette=palette, chunks=text_chunk(description))
+    return png.write_png(pixels, palette=palette, chunks=text_chunk(description), line_filter=line_filter)

@@ -13,7 +13,7 @@ import numpy as np
 
 from sidelog_daemon.config import MAX_PIXELS
 from sidelog_daemon.render import annotate, channels, color, denormalize, encode, layout, normalize, thin
-from sidelog_daemon.render.png import Pixels
+from sidelog_daemon.render.png import Filter, Pixels
 from sidelog_daemon.render.tensors import Array, Floats, to_float32
 from sidelog_daemon.render.tile import Block, Grid
 from sidelog_shared.recipe import Layout, Recipe
@@ -111,7 +111,8 @@ def render_picture(tensor: Array, recipe: Recipe, *, max_pixels: int = MAX_PIXEL
             "out_of_range": facts.out_of_range,
         },
     )
-    encoded = encode.encode(pixels, palette, recipe, description)
+    line_filter = Filter.of_grid(grid.count, grid.width) if palette is None else Filter.UP
+    encoded = encode.encode(pixels, palette, recipe, description, line_filter)
     return Picture(encoded, wide_px, high_px, depth, facts.low, facts.high, facts.nonfinite, facts.out_of_range,
                    stride, left_out, description)  # fmt: skip
 

@@ -7,7 +7,7 @@ Why ISA-L, and which filter: docs/decisions/0011-deflate-by-isa-l.md.
 from __future__ import annotations
 
 import struct
-import zlib
+from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +25,38 @@ MAX_COLORS = 256
 MAX_SIDE = 1_000_000
 """What libpng, and so every browser, reads (PNG_USER_WIDTH_MAX, PNG_USER_HEIGHT_MAX)."""
 LEVEL = 1
-_UP = 2
-"""The filter of each line: the difference to the line above (9.2)."""
+NARROW = 8
+"""Tiles of so many pixels and less in width are better not filtered."""
 _SLICE_BYTES = 256 * 1024
 """Lines that are filtered and deflated at a time, while they are in the second-level cache."""
 
 
-def write_png(pixels: Pixels, *, palette: Pixels | None = None, chunks: bytes = b"") -> bytes:
+class Filter(IntEnum):
+    """What of each line is deflated (9.2)."""
+
+    NONE = 0
+    """The pixels."""
+    SUB = 1
+    """Their differences to those on the left."""
+    UP = 2
+    """Their differences to those above."""
+
+    @classmethod
+    def of_grid(cls, tiles: int, width: int) -> Filter:
+        """That with which a grid of pictures deflates best, by ``scripts/bench_encode.py``.
+
+        Args:
+            tiles: how many.
+            width: of each, in pixels.
+        """
+        if tiles == 1:
+            return cls.UP
+        return cls.NONE if width <= NARROW else cls.SUB
+
+
+def write_png(
+    pixels: Pixels, *, palette: Pixels | None = None, chunks: bytes = b"", line_filter: Filter = Filter.UP
+) -> bytes:
     """A PNG of ``pixels``.
 
     Args:
@@ -39,6 +64,7 @@ def write_png(pixels: Pixels, *, palette: Pixels | None = None, chunks: bytes = 
             those and alpha.
         palette: uint8 ``[n, 3]`` of red, green, blue; n is at most 256, and above every index.
         chunks: complete chunks that stand before the palette, such as ``annotate.text_chunk``'s.
+        line_filter: of every line. A palette's indices deflate best with UP, too.
 
     Raises:
         SnapshotError: pixels that are no picture; says what, got and expected.
@@ -51,28 +77,34 @@ def write_png(pixels: Pixels, *, palette: Pixels | None = None, chunks: bytes = 
     parts = [SIGNATURE, chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0)), chunks]
     if palette is not None:
         parts.append(chunk(b"PLTE", palette.tobytes()))
-    parts.append(chunk(b"IDAT", _deflated(pixels.reshape(height, width * channels))))
+    parts.append(chunk(b"IDAT", _deflated(pixels.reshape(height, width * channels), channels, line_filter)))
     parts.append(chunk(b"IEND", b""))
     return b"".join(parts)
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
     """A chunk: length, kind, body, CRC (5.3)."""
-    return b"".join((struct.pack(">I", len(body)), kind, body, struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))))
+    return b"".join((struct.pack(">I", len(body)), kind, body, struct.pack(">I", isal_zlib.crc32(body, isal_zlib.crc32(kind)))))
 
 
-def _deflated(lines: Pixels) -> bytes:
+def _deflated(lines: Pixels, channels: int, line_filter: Filter) -> bytes:
     height, width = lines.shape
     step = max(1, _SLICE_BYTES // (width + 1))
     filtered = np.empty((min(step, height), width + 1), np.uint8)
-    filtered[:, 0] = _UP
+    filtered[:, 0] = line_filter
     deflate = isal_zlib.compressobj(LEVEL)
     parts = []
     for top in range(0, height, step):
         part = lines[top : top + step]
         out = filtered[: len(part)]
-        np.subtract(part[0], lines[top - 1] if top else 0, out=out[0, 1:])
-        np.subtract(part[1:], part[:-1], out=out[1:, 1:])
+        if line_filter is Filter.UP:
+            np.subtract(part[0], lines[top - 1] if top else 0, out=out[0, 1:])
+            np.subtract(part[1:], part[:-1], out=out[1:, 1:])
+        elif line_filter is Filter.SUB:
+            out[:, 1 : 1 + channels] = part[:, :channels]
+            np.subtract(part[:, channels:], part[:, :-channels], out=out[:, 1 + channels :])
+        else:
+            out[:, 1:] = part
         parts.append(deflate.compress(out))
     parts.append(deflate.flush())
     return b"".join(parts)

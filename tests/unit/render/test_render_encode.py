@@ -27,9 +27,10 @@ from sidelog_shared.recipe import Format, Layout, Recipe
     channels=st.sampled_from([1, 3, 4]),
     slice_bytes=st.sampled_from([1, 50, 500, 1 << 18]),
     content=st.sampled_from(["noise", "smooth", "constant"]),
+    line_filter=st.sampled_from(png.Filter),
 )
 def test_pillow_reads_every_pixel_whatever_the_slices(
-    seed: int, size: tuple[int, int], channels: int, slice_bytes: int, content: str
+    seed: int, size: tuple[int, int], channels: int, slice_bytes: int, content: str, line_filter: png.Filter
 ) -> None:
     rng = np.random.default_rng(seed)
     shape = (*size, channels)
@@ -40,7 +41,7 @@ def test_pillow_reads_every_pixel_whatever_the_slices(
     }[content]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(png, "_SLICE_BYTES", slice_bytes)
-        encoded = write_png(pixels)
+        encoded = write_png(pixels, line_filter=line_filter)
     Image.open(io.BytesIO(encoded)).verify()
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encoded))).reshape(shape), pixels)
 
