@@ -16,6 +16,8 @@ from sidelog_daemon.render import Picture
 MAGENTA = (255, 0, 255)
 
 examples = settings(derandomize=True, deadline=None, max_examples=150, database=None)
+thousands_of_examples = settings(examples, max_examples=3_000)
+"""For what is promised of every combination of parameters."""
 
 
 def shown(picture: Picture) -> np.ndarray:

@@ -41,7 +41,7 @@ def as_array(values: torch.Tensor) -> np.ndarray:
     return values.numpy()
 
 
-@oracle.examples
+@oracle.thousands_of_examples
 @given(
     seed=st.integers(0, 10_000),
     shape=SHAPES,
@@ -60,7 +60,7 @@ def test_equals_make_grid(seed: int, shape: Any, kind: str, options: dict[str, A
     assert picture.nonfinite == picture.out_of_range == 0
 
 
-@oracle.examples
+@oracle.thousands_of_examples
 @given(
     values=arrays.arrays(
         np.float32,
