@@ -20,7 +20,6 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import cv2
@@ -31,6 +30,7 @@ from PIL import Image
 from torchvision.io import encode_jpeg, encode_png
 
 from render_bench.cases import Case, make_cases
+from sidelog.bench.machine import versions
 from sidelog_daemon.kinds import make_content
 from sidelog_daemon.render import png
 from sidelog_daemon.render.color import pascal_voc_palette
@@ -233,9 +233,9 @@ def main() -> None:
     if arguments.json:
         rows = [{"encoder": name, "picture": which, "cpu_ms": best_ms[name, which], "bytes": size[name, which]}
                 for name, which in tried]  # fmt: skip
-        print(json.dumps({"machine": platform.processor(), "versions": _versions(), "rows": rows}))
+        print(json.dumps({"machine": platform.processor(), "versions": versions(_PACKAGES), "rows": rows}))
         return
-    print(", ".join(f"{name} {found}" for name, found in _versions().items()))
+    print(", ".join(f"{name} {found}" for name, found in versions(_PACKAGES).items()))
     print(f"CPU ms and size, times {PILLOW}'s, of the same pixels\n")
     sizes = ("x".join(map(str, pixels.shape)) for pixels in inputs.values())
     print("| |", " | ".join(f"{name} {size}" for name, size in zip(inputs, sizes, strict=True)), "|")
@@ -254,16 +254,6 @@ def _classes_of(pixels: Pixels) -> Pixels:
     places = {color: label for label, color in reversed(list(enumerate(pascal_voc_palette())))}
     flat = [places[tuple(color)] for color in pixels.reshape(-1, 3).tolist()]
     return np.array(flat, np.uint8).reshape(*pixels.shape[:2], 1)
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "zlib": zlib.ZLIB_RUNTIME_VERSION}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
 
 
 if __name__ == "__main__":

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
 import os
-import sys
-from datetime import datetime, timezone
-from pathlib import Path
 
+from sidelog.bench import command
 from sidelog.bench.arguments import count, show_progress, some_of
-from sidelog_shared.errors import ConfigError, MissingExtra, SidelogError
+from sidelog_shared.errors import ConfigError
 
 FORMAT = 1
 """Of the JSON; grows when a reader of an older one would misread it."""
+TABLES = "render"
+"""Of the tables, in a page's marks."""
 PARTS = ("end-to-end", "stages", "scalars", "whole-path", "threads", "memory")
 _NEEDED = ("torch", "torchvision", "sklearn", "tensorboardX", "tensorboard", "psutil", "sidelog_daemon")
 _QUICK = {"rounds": 2, "rows": 10_000, "calls": 4, "pictures": 8}
@@ -27,25 +25,14 @@ def main(arguments: list[str]) -> int:
     """Measure, print the tables, write what was asked for.
 
     Returns:
-        0 when it ran, whatever it found; 2 for an argument that cannot be, 3 for a missing package, 130 for Ctrl-C.
+        An exit code, see :func:`sidelog.bench.command.run`.
     """
     options = _parse(arguments)
-    try:
-        _check(options)
-        return _run(options, arguments)
-    except KeyboardInterrupt:
-        show_progress("")
-        print("bench_render: interrupted; everything that it started is stopped", file=sys.stderr)
-        return 130
-    except MissingExtra as error:
-        return _fail(error, 3)
-    except ConfigError as error:
-        return _fail(error, 2)
-    except SidelogError as error:
-        return _fail(error, 1)
+    return command.run("bench_render", lambda: _run(options, arguments))
 
 
-def _run(options: argparse.Namespace, arguments: list[str]) -> int:
+def _run(options: argparse.Namespace, arguments: list[str]) -> None:
+    _check(options)
     import cv2
     import torch
 
@@ -58,24 +45,13 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     found = _measure(options)
     show_progress("")
     print(tables.render(found, where, what))
-    if options.json is not None:
-        files = ("json", "plot", "markdown")
-        whole = {
-            "format": FORMAT,
-            "made_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "machine": where,
-            "versions": what,
-            "settings": {name: value for name, value in vars(options).items() if name not in files},
-            **found.to_map(),
-        }
-        options.json.write_text(json.dumps(whole, indent=1) + "\n")
+    command.write_json(options, found.to_map(), version=FORMAT, machine=where, versions=what)
     if options.plot is not None:
         from render_bench.plot import plot
 
         plot(found.comparisons, found.profiles, options.plot)
     for page in options.markdown:
         tables.put_tables(page, found, arguments=arguments, machine=where, versions=what)
-    return 0
 
 
 def _measure(options: argparse.Namespace):  # type: ignore[no-untyped-def]  # tables.Found, which imports torch
@@ -132,42 +108,20 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     add("--calls", type=count, help="maps of a block of the whole path (default: 40)")
     add("--pictures", type=count, help="pictures of a block with threads (default: 200)")
     add("--seed", type=int, default=0, help="of weights and noise (default: %(default)s)")
-    add("--json", type=Path, metavar="FILE", help="write every block and figure there")
-    add("--plot", type=Path, metavar="FILE", help="draw the ratios and stages there, as PNG or by the file's ending")
-    add("--markdown", type=Path, action="append", default=[], metavar="PAGE",
-        help="put the tables between the marks of that page; may be given several times")  # fmt: skip
-    options = parser.parse_args(arguments)
-    for name, value in (_QUICK if options.quick else _ACCURATE).items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    return options
+    command.add_outputs(parser, plot="the ratios and stages")
+    return command.parse(parser, arguments, quick=_QUICK, accurate=_ACCURATE)
 
 
 def _check(options: argparse.Namespace) -> None:
     """Before anything is measured.
 
     Raises:
-        ConfigError: a file cannot be written, or a page has no place for the tables.
-        MissingExtra: a package is not there.
+        ConfigError, MissingExtra: see :func:`sidelog.bench.command.check`; also for what does not go together.
     """
-    from sidelog.bench.pages import read_page
-
-    for package in (*_NEEDED, *(["matplotlib"] if options.plot else [])):
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtra(package, "bench", "scripts/bench_render.py")
+    command.check(options, name="scripts/bench_render.py", packages=_NEEDED, tables=(TABLES,))
     if not hasattr(os, "sched_setaffinity"):
         raise ConfigError("bench_render binds itself to one core, which this system has no call for: expected Linux")
     if options.plot and "end-to-end" not in options.only:
         raise ConfigError(f"--plot shows end-to-end, which --only {','.join(options.only)} leaves out")
     if options.rows % 5_000:
         raise ConfigError(f"--rows is {options.rows:,}, expected a multiple of 5,000, the largest batch")
-    for file in (options.json, options.plot):
-        if file is not None and not file.absolute().parent.is_dir():
-            raise ConfigError(f"{file} is in a folder that is not there, expected one that is")
-    for page in options.markdown:
-        read_page(page, ("render",))
-
-
-def _fail(error: Exception, code: int) -> int:
-    print(f"bench_render: {error}", file=sys.stderr)
-    return code

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from render_bench.arms import SIDELOG, TENSORBOARDX, TORCH
+from render_bench.cli import TABLES
 from render_bench.memory import GOAL as PEAK_GOAL
 from render_bench.memory import SHAPE, Peak
 from render_bench.pool import SCALING_GOAL, Scaling
@@ -18,9 +19,6 @@ from render_bench.whole_path import WholeCost
 from sidelog.bench.pages import made_by, read_page, with_table
 from sidelog.bench.pairs import Ratio
 from sidelog.bench.table import Table
-
-NAME = "render"
-"""Of the tables, in a page's marks."""
 
 
 @dataclass(slots=True)
@@ -90,10 +88,10 @@ def put_tables(
     Raises:
         ConfigError: it cannot be read, or has no marks.
     """
-    text = read_page(page, (NAME,))
+    text = read_page(page, (TABLES,))
     tables = "\n\n".join(table.for_page() for table in make_tables(found))
     by = made_by(f"scripts/bench_render.py {shlex.join(arguments)}".rstrip(), "", machine, versions)
-    page.write_text(with_table(text, NAME, by, tables))
+    page.write_text(with_table(text, TABLES, by, tables))
 
 
 def _comparisons(comparisons: Sequence[Comparison]) -> Table:

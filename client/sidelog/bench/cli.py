@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
-import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sidelog.bench import command
 from sidelog.bench.arguments import count, positive, show_progress, some_of
-from sidelog_shared.errors import ConfigError, MissingExtra, SidelogError
+from sidelog_shared.errors import ConfigError
 
 if TYPE_CHECKING:
     from sidelog.bench.activations import Activations
     from sidelog.bench.figures import Measurement
     from sidelog.bench.sandbox import Sandbox
 
+TABLES = ("methods", "costs")
+"""Of the part ``methods``, in a page's marks: every figure, and what a user of tensorboardX wants to know."""
 PARTS = ("start", "calls", "methods", "device", "cpu", "launch", "daemon", "memory")
 _NEEDED = (
     "torch",
@@ -47,21 +48,14 @@ def main(arguments: list[str]) -> int:
     """Measure, print the table, write what was asked for.
 
     Returns:
-        0 when it ran, whatever it found; 2 for an argument that cannot be, 3 for a missing package.
+        An exit code, see :func:`sidelog.bench.command.run`.
     """
     options = _parse(arguments)
-    try:
-        _check_packages(plot=options.plot is not None)
-        return _run(options)
-    except MissingExtra as error:
-        return _fail(error, 3)
-    except ConfigError as error:
-        return _fail(error, 2)
-    except SidelogError as error:
-        return _fail(error, 1)
+    return command.run("sidelog bench", lambda: _run(options, arguments))
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, arguments: list[str]) -> None:
+    command.check(options, name="sidelog bench", packages=_NEEDED, tables=TABLES)
     import torch
 
     from sidelog.bench import report
@@ -71,9 +65,6 @@ def _run(options: argparse.Namespace) -> int:
         raise ConfigError("--device is cuda, which torch does not find here: expected cpu")
     if options.method or options.markdown:
         _check_methods(options)
-    for file in (options.json, options.plot):
-        if file is not None and not file.absolute().parent.is_dir():
-            raise ConfigError(f"{file} is in a folder that is not there, expected one that is")
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     where, what = machine(options.device), versions()
@@ -81,9 +72,7 @@ def _run(options: argparse.Namespace) -> int:
     show_progress("")
     print(report.render(found, where, what))
     if options.json is not None:
-        files = ("json", "plot", "logdir", "markdown", "arguments")
-        settings = {name: value for name, value in vars(options).items() if name not in files}
-        whole = report.to_map(found, machine=where, versions=what, settings=settings)
+        whole = report.to_map(found, machine=where, versions=what, settings=command.settings(options))
         options.json.write_text(json.dumps(whole, indent=1) + "\n")
     if options.plot is not None:
         from sidelog.bench.plot import plot
@@ -92,19 +81,16 @@ def _run(options: argparse.Namespace) -> int:
     if options.markdown:
         from sidelog.bench.methods.tables import put_tables
 
-        put_tables(options.markdown, found, arguments=options.arguments, machine=where, versions=what)
-    return 0
+        put_tables(options.markdown, found, arguments=arguments, machine=where, versions=what)
 
 
 def _check_methods(options: argparse.Namespace) -> None:
     """Before anything is measured.
 
     Raises:
-        ConfigError: methods are not measured, one is not known, or a page has no place for the tables.
+        ConfigError: methods are not measured, or one is not known.
     """
     from sidelog.bench.methods import METHODS
-    from sidelog.bench.methods.tables import NAMES
-    from sidelog.bench.pages import read_page
 
     if "methods" not in options.only:
         raise ConfigError(
@@ -113,8 +99,6 @@ def _check_methods(options: argparse.Namespace) -> None:
     unknown = [name for name in options.method if name not in METHODS]
     if unknown:
         raise ConfigError(f"--method is {', '.join(unknown)}, expected some of {', '.join(METHODS)}")
-    for page in options.markdown:
-        read_page(page, NAMES)
 
 
 @lru_cache(maxsize=1)
@@ -201,29 +185,11 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     add("--device", choices=("cpu", "cuda"), default="cpu", help="where the tensors are (default: %(default)s)")
     add("--threads", type=count, help="torch.set_num_threads (default: torch's own)")
     add("--seed", type=int, default=0, help="of weights, crops and noise (default: %(default)s)")
-    add("--json", type=Path, metavar="FILE", help="write every figure and block there")
-    add("--markdown", type=Path, action="append", default=[], metavar="PAGE",
-        help="put the tables of the methods between the marks of that page; may be given several times")  # fmt: skip
-    add("--plot", type=Path, metavar="FILE", help="draw the pairs there, as PNG or by the file's ending")
+    command.add_outputs(parser, plot="the pairs", tables="the tables of the methods")
     add("--logdir", type=Path, metavar="DIR", help="keep the event files there (default: they are removed)")
-    options = parser.parse_args(arguments)
-    options.arguments = arguments
-    for name, value in (_QUICK if options.quick else _ACCURATE).items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
+    options = command.parse(parser, arguments, quick=_QUICK, accurate=_ACCURATE)
     if options.maps < 4:
         parser.error(f"--maps is {options.maps}, expected at least 4")
     if options.logdir is not None:
         options.logdir = options.logdir.absolute()
     return options
-
-
-def _check_packages(*, plot: bool) -> None:
-    for package in (*_NEEDED, *(["matplotlib"] if plot else [])):
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtra(package, "bench", "sidelog bench")
-
-
-def _fail(error: Exception, code: int) -> int:
-    print(f"sidelog bench: {error}", file=sys.stderr)
-    return code

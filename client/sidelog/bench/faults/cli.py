@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
 import shutil
-import sys
 import tempfile
 from dataclasses import asdict
-from datetime import datetime, timezone
-from pathlib import Path
 
+from sidelog.bench import command
 from sidelog.bench.arguments import count, positive, show_progress, some_of
 from sidelog.bench.faults.injection import DEAD, FAULTS, FROZEN, WELL
-from sidelog.bench.faults.tables import Found
-from sidelog_shared.errors import ConfigError, MissingExtra, SidelogError
+from sidelog.bench.faults.tables import NAME, Found
+from sidelog_shared.errors import ConfigError
 
 FORMAT = 1
 """Of the JSON; grows when a reader of an older one would misread it."""
@@ -33,25 +29,14 @@ def main(arguments: list[str]) -> int:
     """Measure, print the tables, write what was asked for.
 
     Returns:
-        0 when it ran, whatever it found; 2 for an argument that cannot be, 3 for a missing package, 130 for Ctrl-C.
+        An exit code, see :func:`sidelog.bench.command.run`.
     """
     options = _parse(arguments)
-    try:
-        _check(options)
-        return _run(options, arguments)
-    except KeyboardInterrupt:
-        show_progress("")
-        print("bench_faults: interrupted; everything that it started is stopped", file=sys.stderr)
-        return 130
-    except MissingExtra as error:
-        return _fail(error, 3)
-    except ConfigError as error:
-        return _fail(error, 2)
-    except SidelogError as error:
-        return _fail(error, 1)
+    return command.run("bench_faults", lambda: _run(options, arguments))
 
 
-def _run(options: argparse.Namespace, arguments: list[str]) -> int:
+def _run(options: argparse.Namespace, arguments: list[str]) -> None:
+    _check(options)
     import torch
 
     from sidelog.bench.faults import tables
@@ -63,16 +48,13 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     found = _measure(options)
     show_progress("")
     print(tables.render(found, where, what))
-    if options.json is not None:
-        whole = _to_map(found, options) | {"machine": where, "versions": what}
-        options.json.write_text(json.dumps(whole, indent=1) + "\n")
+    command.write_json(options, _to_map(found), version=FORMAT, machine=where, versions=what)
     if options.plot is not None and found.trainings:
         from sidelog.bench.faults.plot import plot
 
         plot(found.trainings, options.plot)
     for page in options.markdown:
         tables.put_tables(page, found, arguments=arguments, machine=where, versions=what)
-    return 0
 
 
 def _measure(options: argparse.Namespace) -> Found:
@@ -107,15 +89,11 @@ def _measure(options: argparse.Namespace) -> Found:
     return found
 
 
-def _to_map(found: Found, options: argparse.Namespace) -> dict[str, object]:
+def _to_map(found: Found) -> dict[str, object]:
     from sidelog.bench.faults.call_times import summary_of
     from sidelog.bench.faults.tables import slowdown_figure
 
-    files = ("json", "plot", "markdown")
     return {
-        "format": FORMAT,
-        "made_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "settings": {name: value for name, value in vars(options).items() if name not in files},
         "objections": found.objections,
         "trainings": [
             {
@@ -170,36 +148,21 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
              "the tmpfs where this user may mount one (default: %(default)s)")  # fmt: skip
     add("--threads", type=count, help="torch.set_num_threads (default: torch's own)")
     add("--seed", type=int, default=0, help="of weights and data (default: %(default)s)")
-    add("--json", type=Path, metavar="FILE", help="write every step, call and figure there")
-    add("--plot", type=Path, metavar="FILE", help="draw the step times there, as PNG or by the file's ending")
-    add("--markdown", type=Path, action="append", default=[], metavar="PAGE",
-        help="put the tables between the marks of that page; may be given several times")  # fmt: skip
-    options = parser.parse_args(arguments)
-    for name, value in (_QUICK if options.quick else _ACCURATE).items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    return options
+    command.add_outputs(parser, plot="the step times")
+    return command.parse(parser, arguments, quick=_QUICK, accurate=_ACCURATE)
 
 
 def _check(options: argparse.Namespace) -> None:
     """Before anything is measured.
 
     Raises:
-        ConfigError: a file cannot be written, or a page has no place for the tables.
-        MissingExtra: a package is not there.
+        ConfigError, MissingExtra: see :func:`sidelog.bench.command.check`; also where the disk has no room.
     """
-    from sidelog.bench.faults import tables
     from sidelog.bench.faults.call_times import EVENT_BYTES
-    from sidelog.bench.pages import read_page
 
-    for package in (*_NEEDED, *(["matplotlib"] if options.plot else [])):
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtra(package, "bench", "scripts/bench_faults.py")
+    command.check(options, name="scripts/bench_faults.py", packages=_NEEDED, tables=(NAME,))
     if options.plot and "training" not in options.only:
         raise ConfigError(f"--plot shows the training, which --only {','.join(options.only)} leaves out")
-    for file in (options.json, options.plot):
-        if file is not None and not file.absolute().parent.is_dir():
-            raise ConfigError(f"{file} is in a folder that is not there, expected one that is")
     folder = tempfile.gettempdir()
     needed, free = options.calls * EVENT_BYTES / 1e9, shutil.disk_usage(folder).free / 1e9
     if "calls" in options.only and needed > free:
@@ -207,10 +170,3 @@ def _check(options: argparse.Namespace) -> None:
             f"--calls {options.calls:,} needs {needed:,.1f} GB in {folder} for event files, got {free:,.1f} GB free: "
             "give fewer calls, or TMPDIR on another disk"
         )
-    for page in options.markdown:
-        read_page(page, (tables.NAME,))
-
-
-def _fail(error: Exception, code: int) -> int:
-    print(f"bench_faults: {error}", file=sys.stderr)
-    return code

@@ -10,14 +10,13 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from sidelog.bench.cli import TABLES
 from sidelog.bench.figures import Measurement
 from sidelog.bench.methods.measure import Comparison, MethodsMeasurement
 from sidelog.bench.pages import made_by, read_page, with_table
 from sidelog.bench.pairs import percentile
 from sidelog_shared.errors import WriterError
 
-NAMES = ("methods", "costs")
-"""Of the tables, in a page's marks."""
 _BESIDE = {"tensorboardX": "", "torch": "beside torch's writer, for tensorboardX has none", "global": ""}
 
 
@@ -49,7 +48,7 @@ def put_tables(
     by = made_by(f"sidelog bench {shlex.join(arguments)}", how, machine, versions)
     tables = {"methods": _methods(found), "costs": _costs(found)}
     for page in pages:
-        text = read_page(page, NAMES)
+        text = read_page(page, TABLES)
         for name, table in tables.items():
             text = with_table(text, name, by, table)
         page.write_text(text)
