@@ -11,8 +11,10 @@ import zmq
 
 from sidelog_daemon.actions import Action, Dropped, Noted, Outcome, Render, Send
 from sidelog_daemon.reception import Reception
+from sidelog_daemon.render_queue import Job
 from sidelog_daemon.renderer import Renderer
 from sidelog_daemon.writer import EventWriter
+from sidelog_shared.limits import KIB
 from sidelog_shared.records import Buffer, Lane
 from sidelog_shared.wakeup import Wakeup
 
@@ -20,6 +22,9 @@ log = logging.getLogger(__name__)
 
 MESSAGES_PER_TURN = 64
 """So many messages are taken before outcomes and timers get their turn."""
+SMALL_BYTES = 8 * KIB
+"""libzmq 4.3 reads into blocks of so many bytes (``in_batch_size``), and a frame that came with others keeps the whole
+block: a picture of a hundred bytes would hold, uncounted, 8 KiB while it waits."""
 DRAIN_SILENCE_S = 1.0
 """How long SIGTERM waits for clients to confirm that nothing more is on its way."""
 
@@ -124,6 +129,7 @@ class Receiver:
         self._wakeup.clear()
         self._receive()
         self._apply_outcomes()
+        self._drop(self._pictures.make_room())
         now = time.monotonic()
         self._execute(self._reception.tick(now))
         self._tell_of_stall(now)
@@ -144,7 +150,7 @@ class Receiver:
             except zmq.Again:
                 return
             peer = message[0].bytes
-            frames: list[Buffer] = [frame.buffer for frame in message[1:]]
+            frames: list[Buffer] = [frame.bytes if len(frame) <= SMALL_BYTES else frame.buffer for frame in message[1:]]
             self._execute(self._reception.feed(peer, frames, time.monotonic()))
 
     def _apply_outcomes(self) -> None:
@@ -158,10 +164,13 @@ class Receiver:
                     self._send(action)
                 case Render():
                     renderer = self._heavy if action.record.lane is Lane.HEAVY else self._pictures
-                    for job in renderer.submit(action):
-                        self._execute(self._reception.apply(Dropped(job.worker, job.record)))
+                    self._drop(renderer.submit(action))
                 case _:
                     self._writer.submit(action)
+
+    def _drop(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            self._execute(self._reception.apply(Dropped(job.worker, job.record)))
 
     def _send(self, action: Send) -> None:
         try:

@@ -33,7 +33,7 @@ class Renderer:
         name: of its threads.
         threads: how many.
         max_pixels: of one picture, see :class:`~sidelog_daemon.config.DaemonConfig`.
-        write: takes what is finished; the writer's ``submit``.
+        write: takes what is finished; the writer's ``submit``, which may wait.
         report: takes what cannot be rendered.
         roster: what log lines call workers and runs.
     """
@@ -66,6 +66,14 @@ class Renderer:
     def submit(self, render: Render) -> list[Job]:
         """Queue a record; returns what was dropped to make room."""
         return self._queue.put(Job(render.worker, render.record))
+
+    def make_room(self) -> list[Job]:
+        """Take out what has no room any more, for what is held elsewhere; returns that."""
+        return self._queue.make_room()
+
+    @property
+    def held_bytes(self) -> int:
+        return self._queue.held_bytes
 
     def held(self) -> dict[str, Backlog]:
         """What each worker has waiting here, or being rendered."""

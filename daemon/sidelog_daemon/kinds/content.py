@@ -22,3 +22,8 @@ class Content:
     projector: ProjectorEntry | None = None
     recipe: str = ""
     warning: str = ""
+
+    @property
+    def nbytes(self) -> int:
+        """How much it holds in memory."""
+        return sum(map(len, self.events)) + (self.projector.nbytes if self.projector is not None else 0)
