@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--render-threads", type=int, default=_environment("RENDER_THREADS", 1), metavar="N",
                         help="threads that draw pictures (default: %(default)s)")  # fmt: skip
     parser.add_argument("--budget-mb", type=int, default=_environment("BUDGET_MB", 1024), metavar="MB",
-                        help="memory that the daemon may take; pictures are dropped for it (default: %(default)s)")  # fmt: skip
+                        help="memory that it may take, by dropping pictures (default: %(default)s)")  # fmt: skip
     parser.add_argument("--max-pixels", type=int, default=_environment("MAX_PIXELS", MAX_PIXELS), metavar="N",
                         help="of one picture; a larger one is thinned (default: %(default)s)")  # fmt: skip
     parser.add_argument("--drain-timeout", type=float, default=30.0, metavar="S",

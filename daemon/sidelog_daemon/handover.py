@@ -8,8 +8,8 @@ import threading
 class Handover:
     """A gate for finished content; it counts, and the writer's queue carries.
 
-    Full: the renderer waits, and pictures pile up in its queue, which knows what to drop. A disk that is slow thus costs
-    no more memory than a renderer that is.
+    Full: the renderer waits, and pictures pile up in its queue, which knows what to drop. A slow disk thus costs no
+    more memory than a slow renderer.
 
     Args:
         limit_bytes: so much is under way at once, or one content that is larger.
