@@ -98,12 +98,13 @@ def _run(options: argparse.Namespace) -> int:
         # It serves every training of this user: what the one that started it allows itself is not meant for it.
         _raise_limits(resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)
     try:
-        from sidelog_daemon import tensorboardx
+        from sidelog_daemon import allocator, tensorboardx
         from sidelog_daemon.daemon import Daemon, configure_logging
     except MissingExtra:
         raise
     except ImportError as error:
         raise MissingExtra(error.name or str(error), "daemon", "the daemon") from error
+    allocator.use_one_arena()
     tensorboardx.check_fast_paths()
     configure_logging()
 

@@ -217,6 +217,7 @@ class Daemon:
             wakeup=self._wakeup,
             stop_requested=lambda: self._stops,
             idle_exit_s=config.idle_exit_s,
+            memory=memory,
         )
         writer.start()
         pictures.start()

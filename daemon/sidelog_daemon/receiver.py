@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import zmq
 
 from sidelog_daemon.actions import Action, Dropped, Noted, Outcome, Render, Send
+from sidelog_daemon.memory import Memory
 from sidelog_daemon.reception import Reception
 from sidelog_daemon.render_queue import Job
 from sidelog_daemon.renderer import Renderer
@@ -58,6 +59,7 @@ class Receiver:
         wakeup: wakes this thread.
         stop_requested: how many times somebody asked the daemon to stop (SIGTERM).
         idle_exit_s: drain this long after the last worker is gone; None never.
+        memory: looks from time to time at what the process takes; None does not.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Receiver:
         wakeup: Wakeup,
         stop_requested: Callable[[], int],
         idle_exit_s: float | None,
+        memory: Memory | None = None,
     ) -> None:
         self._socket = socket
         self._reception = reception
@@ -82,6 +85,7 @@ class Receiver:
         self._wakeup = wakeup
         self._stop_requested = stop_requested
         self._idle_exit_s = idle_exit_s
+        self._memory = memory
         self._poller = zmq.Poller()
         self._poller.register(socket, zmq.POLLIN)
         self._poller.register(wakeup.read_fd, zmq.POLLIN)
@@ -129,8 +133,10 @@ class Receiver:
         self._wakeup.clear()
         self._receive()
         self._apply_outcomes()
-        self._drop(self._pictures.make_room())
         now = time.monotonic()
+        if self._memory is not None:
+            self._memory.look(now)
+        self._drop(self._pictures.make_room())
         self._execute(self._reception.tick(now))
         self._tell_of_stall(now)
         return now

@@ -6,12 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 
 from sidelog.bench.overload.load import MAPS, SCALARS
 from sidelog.bench.overload.rig import Rig, words_of
 from sidelog.inquiry import Found, ask
+from sidelog_shared.limits import KIB
 from sidelog_shared.report import DaemonReport
 
 SAMPLE_S = 0.5
@@ -62,7 +64,7 @@ class Seen:
         daemon_drops: pictures that the daemon dropped, by tag, of all workers.
         counts: values in the event files of each worker, by tag.
         last_steps: of the last one of each tag.
-        peak_bytes: the highest resident memory that a sample saw, those after the last call included.
+        peak_bytes: the highest resident memory, as the system kept it (Linux), else as the samples saw it.
     """
 
     samples: list[Sample] = field(default_factory=list)
@@ -148,7 +150,7 @@ class Watch:
 
     def _sample(self, rig: Rig, daemon: psutil.Process, at_s: float) -> None:
         rss_bytes = daemon.memory_info().rss
-        self.seen.peak_bytes = max(self.seen.peak_bytes, rss_bytes)
+        self.seen.peak_bytes = max(self.seen.peak_bytes, rss_bytes, _highest_bytes(daemon.pid))
         report = self._ask(rig)
         if not self._logging or report is None:
             return
@@ -177,6 +179,15 @@ class Watch:
         self.seen.steps = [one.steps for one in rig.loaders]
         self.seen.counts = [dict(tail.counts) for tail in rig.tails]
         self.seen.last_steps = [dict(tail.last_step) for tail in rig.tails]
+
+
+def _highest_bytes(pid: int) -> int:
+    """A process's highest resident memory so far; 0 where the system does not keep it."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * KIB for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def rates(samples: Sequence[Sample], name: str, *, over_s: float = 0.0) -> list[tuple[float, float]]:
