@@ -203,6 +203,7 @@ class Daemon:
         )
         memory.watch(
             lambda: heavy.held_bytes,
+            lambda: pictures.scratch_bytes + heavy.scratch_bytes,
             lambda: reception.begun_bytes,
             lambda: writer.held_bytes,
             workers=lambda: len(reception.workers),

@@ -14,7 +14,7 @@ from sidelog_daemon import allocator
 from sidelog_shared.limits import MIB, PART_BYTES
 
 PROCESS_BYTES = 192 * MIB
-"""Set aside for the process: 60 MiB of it idle; the rest is what a render needs for the moment, and what malloc holds
+"""Set aside for the process: 60 MiB of it idle; the rest is libraries that are loaded later, and what malloc holds
 between allocations, up to 70 MiB with pictures of 0.1 to 3.2 MB. A fixed threshold for mmap would give that back: fresh
 pages for each picture, and half as many that arrive."""
 WORKER_MESSAGES = 8

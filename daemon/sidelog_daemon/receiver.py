@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 MESSAGES_PER_TURN = 64
 """So many messages are taken before outcomes and timers get their turn."""
 SMALL_BYTES = 8 * KIB
-"""libzmq 4.3 reads into blocks of so many bytes (``in_batch_size``), and a frame that came with others keeps the whole
-block: a picture of a hundred bytes would hold, uncounted, 8 KiB while it waits."""
+"""libzmq 4.3 reads into blocks of so many bytes (``in_batch_size``), and a frame that fits keeps the whole block: a
+picture of a hundred bytes would hold 9 kB while it waits, uncounted."""
 DRAIN_SILENCE_S = 1.0
 """How long SIGTERM waits for clients to confirm that nothing more is on its way."""
 

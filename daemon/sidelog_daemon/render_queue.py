@@ -92,6 +92,7 @@ class RenderQueue:
         """The workers that have a series that is ready."""
         self._rendering: set[Series] = set()
         self._held_bytes = 0
+        self._rendering_bytes = 0
         self._droppable_bytes = 0
         self._items = 0
         self._closed = False
@@ -100,6 +101,11 @@ class RenderQueue:
     @property
     def held_bytes(self) -> int:
         return self._held_bytes
+
+    @property
+    def rendering_bytes(self) -> int:
+        """What of it is being rendered."""
+        return self._rendering_bytes
 
     def held(self) -> dict[str, Backlog]:
         """What each worker has in here: records that wait, and bytes, those being rendered included."""
@@ -141,6 +147,7 @@ class RenderQueue:
         """Say that a job taken by :meth:`get` is rendered and its tensors are free."""
         with self._condition:
             self._rendering.discard(job.series)
+            self._rendering_bytes -= job.record.nbytes
             if job.series in self._lines[job.worker].waiting:
                 self._make_ready(job.worker, job.series)
                 self._condition.notify()
@@ -212,6 +219,7 @@ class RenderQueue:
         job = self._pop(series)
         # One render in flight per series keeps its pictures in the order of the calls.
         self._rendering.add(series)
+        self._rendering_bytes += job.record.nbytes
         self._end_ready(worker, series)
         if worker in self._turns:
             self._turns.move_to_end(worker)

@@ -21,6 +21,8 @@ from sidelog_shared.errors import SidelogError
 
 log = logging.getLogger(__name__)
 
+SCRATCH = 1.3
+"""Times the tensor that is drawn: 230 MiB for a picture of 183 MiB, float32; histograms take less."""
 MAX_WARNED = 10_000
 """So many tags are known to have been warned of; then all are forgotten, and warned of once more."""
 
@@ -74,6 +76,11 @@ class Renderer:
     @property
     def held_bytes(self) -> int:
         return self._queue.held_bytes
+
+    @property
+    def scratch_bytes(self) -> int:
+        """What drawing takes for the moment, about."""
+        return int(SCRATCH * self._queue.rendering_bytes)
 
     def held(self) -> dict[str, Backlog]:
         """What each worker has waiting here, or being rendered."""
