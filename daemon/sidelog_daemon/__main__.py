@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--render-threads", type=int, default=_environment("RENDER_THREADS", 1), metavar="N",
                         help="threads that draw pictures (default: %(default)s)")  # fmt: skip
     parser.add_argument("--budget-mb", type=int, default=_environment("BUDGET_MB", 1024), metavar="MB",
-                        help="tensors that may wait for the renderer (default: %(default)s)")  # fmt: skip
+                        help="memory that it may take, by dropping pictures (default: %(default)s)")  # fmt: skip
     parser.add_argument("--max-pixels", type=int, default=_environment("MAX_PIXELS", MAX_PIXELS), metavar="N",
                         help="of one picture; a larger one is thinned (default: %(default)s)")  # fmt: skip
     parser.add_argument("--drain-timeout", type=float, default=30.0, metavar="S",
@@ -98,12 +98,13 @@ def _run(options: argparse.Namespace) -> int:
         # It serves every training of this user: what the one that started it allows itself is not meant for it.
         _raise_limits(resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)
     try:
-        from sidelog_daemon import tensorboardx
+        from sidelog_daemon import allocator, tensorboardx
         from sidelog_daemon.daemon import Daemon, configure_logging
     except MissingExtra:
         raise
     except ImportError as error:
         raise MissingExtra(error.name or str(error), "daemon", "the daemon") from error
+    allocator.use_one_arena()
     tensorboardx.check_fast_paths()
     configure_logging()
 

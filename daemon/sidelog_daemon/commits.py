@@ -39,6 +39,7 @@ class Commits:
         stalls: is told what is touched.
 
     Attributes:
+        pending_bytes: of the groups that are open, of all runs.
         unwritten: whether anything was not written when its run was closed.
     """
 
@@ -49,6 +50,7 @@ class Commits:
         self._report = report
         self._roster = roster
         self._stalls = stalls
+        self.pending_bytes = 0
         self.unwritten = False
 
     def waits_s(self, now: float) -> list[float]:
@@ -66,6 +68,7 @@ class Commits:
             late = run.since is not None and (now - run.since >= LATEST_S or now - run.touched >= IDLE_S)
             if (late or run.pending_bytes >= GROUP_BYTES) and not (run.failing and now < run.retry_at):
                 self.commit(run, now)
+        self.pending_bytes = sum(run.pending_bytes for run in self._runs.values())
 
     def commit_all(self, now: float) -> None:
         """Write every group that is open; those that could not be written, when their time comes."""

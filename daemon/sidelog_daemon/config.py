@@ -26,7 +26,8 @@ class DaemonConfig:
         bind: endpoint to listen on; empty for the local daemon of this user.
         idle_exit_s: exit this long after the last worker is gone; None stays until SIGTERM.
         drain_deadline_s: how long SIGTERM waits for what is queued.
-        budget_bytes: tensors of all workers that may wait for the renderer.
+        budget_bytes: memory that the daemon may take, all in all; pictures are dropped for it
+            (:mod:`sidelog_daemon.memory`). What it takes without any does not become less.
         render_threads: threads that render.
         max_pixels: of one picture; a larger one is thinned (:mod:`sidelog_daemon.render.thin`).
         tensorboard_port: start TensorBoard on this port; None does not, 0 takes a free one.

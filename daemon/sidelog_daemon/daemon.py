@@ -22,6 +22,7 @@ import zmq
 
 from sidelog_daemon.complaints import counted
 from sidelog_daemon.config import DaemonConfig
+from sidelog_daemon.memory import WORKER_MESSAGES, Memory
 from sidelog_daemon.receiver import Outcomes, Receiver
 from sidelog_daemon.reception import Reception
 from sidelog_daemon.render_queue import RenderQueue
@@ -132,7 +133,7 @@ class Daemon:
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         socket.setsockopt(zmq.LINGER, 1000)
-        socket.setsockopt(zmq.RCVHWM, 64)  # messages of up to a mebibyte, per client
+        socket.setsockopt(zmq.RCVHWM, WORKER_MESSAGES)
         socket.setsockopt(zmq.SNDHWM, 1000)
         endpoint = self._config.bind if rendezvous is None else rendezvous.endpoint
         socket.setsockopt(zmq.IPV6, endpoint.startswith("tcp://["))
@@ -166,9 +167,10 @@ class Daemon:
             max_directories=_room_for_directories(),
             roster=roster,
         )
+        memory = Memory(config.budget_bytes)
         pictures, heavy = (
             Renderer(
-                RenderQueue(config.budget_bytes),
+                queue,
                 name=name,
                 threads=threads,
                 max_pixels=config.max_pixels,
@@ -176,7 +178,10 @@ class Daemon:
                 report=outcomes.report,
                 roster=roster,
             )
-            for name, threads in (("sidelog-render", config.render_threads), ("sidelog-heavy", 1))
+            for queue, name, threads in (
+                (RenderQueue(config.budget_bytes, memory.elsewhere), "sidelog-render", config.render_threads),
+                (RenderQueue(config.budget_bytes), "sidelog-heavy", 1),
+            )
         )
         reception = Reception(
             instance=self._instance,
@@ -191,10 +196,17 @@ class Daemon:
                 version=version("sidelog"),
                 roster=roster,
                 started_at=time.monotonic(),
-                budget_bytes=config.budget_bytes,
+                budget_bytes=memory.tensor_bytes,
                 run_statuses=writer.statuses,
                 rendering=lambda: _together(pictures.held(), heavy.held()),
             ),
+        )
+        memory.watch(
+            lambda: heavy.held_bytes,
+            lambda: pictures.scratch_bytes + heavy.scratch_bytes,
+            lambda: reception.begun_bytes,
+            lambda: writer.held_bytes,
+            workers=lambda: len(reception.workers),
         )
         receiver = Receiver(
             socket,
@@ -206,6 +218,7 @@ class Daemon:
             wakeup=self._wakeup,
             stop_requested=lambda: self._stops,
             idle_exit_s=config.idle_exit_s,
+            memory=memory,
         )
         writer.start()
         pictures.start()

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterable
 import zmq
 
 from sidelog_daemon.actions import Action, Dropped, Noted, Outcome, Render, Send
+from sidelog_daemon.memory import Memory
 from sidelog_daemon.reception import Reception
+from sidelog_daemon.render_queue import Job
 from sidelog_daemon.renderer import Renderer
 from sidelog_daemon.writer import EventWriter
+from sidelog_shared.limits import KIB
 from sidelog_shared.records import Buffer, Lane
 from sidelog_shared.wakeup import Wakeup
 
@@ -20,6 +23,9 @@ log = logging.getLogger(__name__)
 
 MESSAGES_PER_TURN = 64
 """So many messages are taken before outcomes and timers get their turn."""
+SMALL_BYTES = 8 * KIB
+"""libzmq 4.3 reads into blocks of so many bytes (``in_batch_size``), and a frame that fits keeps the whole block: a
+picture of a hundred bytes would hold 9 kB while it waits, uncounted."""
 DRAIN_SILENCE_S = 1.0
 """How long SIGTERM waits for clients to confirm that nothing more is on its way."""
 
@@ -53,6 +59,7 @@ class Receiver:
         wakeup: wakes this thread.
         stop_requested: how many times somebody asked the daemon to stop (SIGTERM).
         idle_exit_s: drain this long after the last worker is gone; None never.
+        memory: looks from time to time at what the process takes; None does not.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class Receiver:
         wakeup: Wakeup,
         stop_requested: Callable[[], int],
         idle_exit_s: float | None,
+        memory: Memory | None = None,
     ) -> None:
         self._socket = socket
         self._reception = reception
@@ -77,6 +85,7 @@ class Receiver:
         self._wakeup = wakeup
         self._stop_requested = stop_requested
         self._idle_exit_s = idle_exit_s
+        self._memory = memory
         self._poller = zmq.Poller()
         self._poller.register(socket, zmq.POLLIN)
         self._poller.register(wakeup.read_fd, zmq.POLLIN)
@@ -125,6 +134,9 @@ class Receiver:
         self._receive()
         self._apply_outcomes()
         now = time.monotonic()
+        if self._memory is not None:
+            self._memory.look(now)
+        self._drop(self._pictures.make_room())
         self._execute(self._reception.tick(now))
         self._tell_of_stall(now)
         return now
@@ -144,7 +156,7 @@ class Receiver:
             except zmq.Again:
                 return
             peer = message[0].bytes
-            frames: list[Buffer] = [frame.buffer for frame in message[1:]]
+            frames: list[Buffer] = [frame.bytes if len(frame) <= SMALL_BYTES else frame.buffer for frame in message[1:]]
             self._execute(self._reception.feed(peer, frames, time.monotonic()))
 
     def _apply_outcomes(self) -> None:
@@ -158,10 +170,13 @@ class Receiver:
                     self._send(action)
                 case Render():
                     renderer = self._heavy if action.record.lane is Lane.HEAVY else self._pictures
-                    for job in renderer.submit(action):
-                        self._execute(self._reception.apply(Dropped(job.worker, job.record)))
+                    self._drop(renderer.submit(action))
                 case _:
                     self._writer.submit(action)
+
+    def _drop(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            self._execute(self._reception.apply(Dropped(job.worker, job.record)))
 
     def _send(self, action: Send) -> None:
         try:

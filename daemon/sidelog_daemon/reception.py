@@ -98,6 +98,11 @@ class Reception:
         return [session.worker for session in self._sessions.values()]
 
     @property
+    def begun_bytes(self) -> int:
+        """Records in parts that have begun to arrive: what they will take."""
+        return sum(session.begun_bytes for session in self._sessions.values())
+
+    @property
     def settled(self) -> bool:
         """Whether everything that arrived, of every worker, has reached its end."""
         return all(session.settled for session in self._sessions.values())

@@ -162,6 +162,11 @@ class Session:
         return sum(len(state.received) - len(state.settled) for state in self.lanes.values())
 
     @property
+    def begun_bytes(self) -> int:
+        """Records in parts that have begun to arrive: what they will take."""
+        return sum(one.record.nbytes for one in self._assemblies.values())
+
+    @property
     def settled(self) -> bool:
         """Whether everything that arrived has reached its end."""
         return not self._assemblies and all(len(state.received) == len(state.settled) for state in self.lanes.values())
@@ -225,7 +230,7 @@ class Session:
             MalformedHeader: see :meth:`take`.
         """
         if record.in_parts:
-            begun = sum(one.record.nbytes for one in self._assemblies.values())
+            begun = self.begun_bytes
             if begun + record.nbytes > budget_bytes:
                 raise LimitExceeded(
                     f"RECORD of {record.nbytes:,} bytes in parts, with {begun:,} bytes of others begun, "

@@ -33,9 +33,11 @@ from sidelog_daemon.actions import (
     WriteScalars,
 )
 from sidelog_daemon.commits import Commits
+from sidelog_daemon.handover import Handover
 from sidelog_daemon.heartbeats import Heartbeats
 from sidelog_daemon.held_run import HeldRun
 from sidelog_daemon.kinds import Content, make_content
+from sidelog_daemon.memory import HANDOVER_BYTES
 from sidelog_daemon.missing_note import MISSING_TAG, missing_key, missing_table
 from sidelog_daemon.render.annotate import as_table
 from sidelog_daemon.report import RunStatus
@@ -96,6 +98,7 @@ class EventWriter:
         self._report = report
         self._roster = roster or Roster()
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._handover = Handover(HANDOVER_BYTES)
         self._runs: dict[Path, HeldRun] = {}
         self._handles: dict[tuple[str, int], HeldRun] = {}
         self.stalls = StallWatch()
@@ -107,7 +110,15 @@ class EventWriter:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def held_bytes(self) -> int:
+        """Finished content that is not on disk; may be asked by any thread."""
+        return self._handover.held_bytes + self._commits.pending_bytes
+
     def submit(self, command: Command) -> None:
+        """Queue a command. Only a renderer may wait in here, while much is finished and not taken."""
+        if isinstance(command, WriteRendered):
+            self._handover.enter(command.content.nbytes)
         self._commands.put(command)
 
     def stop(self, deadline_s: float) -> bool:
@@ -117,6 +128,7 @@ class EventWriter:
             Whether everything was written and closed within the deadline.
         """
         self._commands.put(_Stop())
+        self._handover.close()
         self._thread.join(deadline_s)
         return not (self._thread.is_alive() or self._commits.unwritten or self.failure is not None)
 
@@ -165,6 +177,8 @@ class EventWriter:
         except BaseException as error:
             self.failure = error
             log.exception("the writer thread failed")
+        finally:
+            self._handover.close()
 
     def _wait_s(self, now: float) -> float | None:
         due = self._commits.waits_s(now)
@@ -184,7 +198,10 @@ class EventWriter:
             case WriteRecord():
                 self._write_record(command)
             case WriteRendered():
-                self._append(command.worker, command.record, command.content)
+                try:
+                    self._append(command.worker, command.record, command.content)
+                finally:
+                    self._handover.leave(command.content.nbytes)
             case Commit():
                 self._commits.commit_all(time.monotonic())
 

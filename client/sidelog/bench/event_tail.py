@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +15,8 @@ from tensorboardX.proto import event_pb2
 _MASK_DELTA = 0xA282EAD8
 """Record framing and masked CRC: tensorflow/core/lib/io/record_writer.h and lib/hash/crc32c.h."""
 _POLL_S = 0.005
+Told = Callable[[str, int, float], None]
+"""``(tag, step, wall time)`` of a value."""
 
 
 class EventTail:
@@ -25,6 +27,7 @@ class EventTail:
 
     Args:
         folder: the run directory; need not be there yet.
+        told: hears of each value.
 
     Attributes:
         counts: values per tag so far.
@@ -33,12 +36,13 @@ class EventTail:
         pictures: those.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, told: Told | None = None) -> None:
         self.counts: Counter[str] = Counter()
         self.last_step: dict[str, int] = {}
         self.pictures: list[bytes] = []
         self.keep_pictures = 0
         self._folder = folder
+        self._told = told
         self._offsets: dict[Path, int] = {}
 
     def poll(self) -> None:
@@ -70,6 +74,8 @@ class EventTail:
         for value in event.summary.value:
             self.counts[value.tag] += 1
             self.last_step[value.tag] = event.step
+            if self._told is not None:
+                self._told(value.tag, event.step, event.wall_time)
             if self.keep_pictures and value.HasField("image"):
                 self.pictures.append(value.image.encoded_image_string)
                 del self.pictures[: -self.keep_pictures]

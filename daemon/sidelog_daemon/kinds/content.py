@@ -23,3 +23,8 @@ class Content:
     projector: ProjectorEntry | None = None
     recipe: Mapping[str, object] = field(default_factory=dict)
     warning: str = ""
+
+    @property
+    def nbytes(self) -> int:
+        """How much it holds in memory."""
+        return sum(map(len, self.events)) + (self.projector.nbytes if self.projector is not None else 0)

@@ -403,6 +403,7 @@ class TestParts:
         client.frames(self.big(1)[0])
         client.frames(self.big(2)[0])
         assert "with 3,145,728 bytes of others begun, limit 4,194,304" in client.state().troubles[-1].text
+        assert client.reception.begun_bytes == 3 * MIB
 
     def test_are_abandoned_with_the_connection(self, client: Client) -> None:
         record, *parts = self.big()
@@ -411,6 +412,7 @@ class TestParts:
         assert not client.reception.settled
         client.reconnect(b"peer-2", picture=2)
         assert client.reception.settled
+        assert client.reception.begun_bytes == 0
         assert client.state().lanes[Lane.PICTURE].settled.ranges() == [(1, 1)]
 
     def test_of_a_text_that_a_later_record_overtakes_reject_it(self, client: Client) -> None:

@@ -25,6 +25,10 @@ def seqs(jobs: list[Job]) -> list[int]:
     return [one.record.seq for one in jobs]
 
 
+def waiting(queue: RenderQueue) -> int:
+    return sum(backlog.records for backlog in queue.held().values())
+
+
 def take(queue: RenderQueue) -> Job:
     taken = queue.get()
     assert taken is not None
@@ -33,7 +37,7 @@ def take(queue: RenderQueue) -> Job:
 
 def take_all(queue: RenderQueue) -> list[Job]:
     taken = []
-    while queue._items:
+    while waiting(queue):
         taken.append(take(queue))
         queue.done(taken[-1])
     return taken
@@ -60,6 +64,59 @@ class TestWhenFull:
             queue.put(job(seq, "greedy", tag=f"b{seq}"))
         dropped = queue.put(job(6, "modest", tag="c"))
         assert [(one.worker, one.record.seq) for one in dropped] == [("greedy", 2)]
+
+    def test_what_has_a_newer_one_goes_before_the_only_one_of_its_tag(self) -> None:
+        queue = RenderQueue(40)
+        queue.put(job(1, "greedy", tag="a", size=20))
+        queue.put(job(2, "modest", tag="b"))
+        queue.put(job(3, "modest", tag="b"))
+        assert seqs(queue.put(job(4, "greedy", tag="c"))) == [2]
+
+    def test_the_tags_of_a_worker_give_in_turn(self) -> None:
+        queue = RenderQueue(60)
+        for seq, tag in enumerate("ababab", 1):
+            queue.put(job(seq, tag=tag))
+        assert [seqs(queue.put(job(seq, tag=f"new {seq}"))) for seq in (7, 8, 9, 10)] == [[1], [2], [3], [4]]
+        assert seqs(queue.put(job(11, tag="new 11"))) == [5]  # the newest that has waited longest
+
+    def test_a_flood_leaves_others_what_they_have(self) -> None:
+        queue = RenderQueue(100)
+        for seq in (1, 2, 3):
+            queue.put(job(seq, "modest", tag="a"))
+        dropped = [one for seq in range(50) for one in queue.put(job(seq, "flood", tag=f"t{seq % 5}"))]
+        assert {one.worker for one in dropped} == {"flood"}
+        left = take_all(queue)
+        assert [one.record.seq for one in left if one.worker == "modest"] == [1, 2, 3]
+        assert {45, 46, 47, 48, 49} <= {one.record.seq for one in left if one.worker == "flood"}
+
+    def test_a_flood_of_ever_new_tags_leaves_them_too(self) -> None:
+        queue = RenderQueue(50)
+        queue.put(job(1, "modest", tag="a"))
+        queue.put(job(2, "modest", tag="b"))
+        dropped = [one for seq in range(20) for one in queue.put(job(seq, "flood", tag=f"t{seq}"))]
+        assert [(one.worker, one.record.seq) for one in dropped] == [("flood", seq) for seq in range(17)]
+
+    def test_nothing_goes_for_one_that_does_not_fit_all_the_same(self) -> None:
+        queue = RenderQueue(30)
+        queue.put(job(1, size=20))
+        rendering = take(queue)
+        queue.put(job(2, tag="b"))
+        assert seqs(queue.put(job(3, tag="c", size=11))) == [3]
+        queue.done(rendering)
+        assert seqs(take_all(queue)) == [2]
+
+    def test_what_is_held_elsewhere_counts(self) -> None:
+        elsewhere = 0
+        queue = RenderQueue(40, lambda: elsewhere)
+        for seq in (1, 2, 3, 4):
+            queue.put(job(seq))
+        elsewhere = 15
+        assert seqs(queue.make_room()) == [1, 2]
+        assert queue.make_room() == []
+        assert seqs(queue.put(job(5))) == [3]
+        elsewhere = 50
+        assert seqs(queue.put(job(6))) == [6]
+        assert seqs(queue.make_room()) == [4, 5]
 
     def test_several_go_for_a_large_one(self) -> None:
         queue = RenderQueue(30)
@@ -172,10 +229,8 @@ def test_nothing_is_lost_and_nothing_overtakes(steps: list[tuple[str, str, str, 
 
     def get() -> None:
         nonlocal taken
-        one = queue._next()  # as get() does, but without waiting where everything is in flight
+        one = queue.get_now()
         if one is not None:
-            queue._items -= 1
-            queue._rendering.add(one.series)
             assert all(one.series != other.series for other in rendering)
             order[one.series].append(one.record.seq)
             rendering.append(one)
@@ -191,7 +246,7 @@ def test_nothing_is_lost_and_nothing_overtakes(steps: list[tuple[str, str, str, 
             queue.done(rendering.pop(size % len(rendering)))
         heavy = sum(one.record.nbytes for one in put if one.record.lane is Lane.HEAVY)
         assert 0 <= queue.held_bytes <= budget + heavy
-    while queue._items or rendering:
+    while waiting(queue) or rendering:
         get()
         queue.done(rendering.pop())
     assert taken + len(dropped) == len(put)
@@ -201,6 +256,85 @@ def test_nothing_is_lost_and_nothing_overtakes(steps: list[tuple[str, str, str, 
     assert queue.held_bytes == 0
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["put", "put", "put", "get", "done"]),
+            st.sampled_from("xyz"),
+            st.sampled_from("abc"),
+            st.integers(0, 12),
+            st.sampled_from([Lane.PICTURE, Lane.PICTURE, Lane.PICTURE, Lane.HEAVY]),
+        ),
+        max_size=80,
+    )
+)
+def test_the_policy_holds_at_each_drop(steps: list[tuple[str, str, str, int, Lane]]) -> None:
+    """Beside a list of what waits, in which every rule is a search."""
+    budget = 40
+    queue = RenderQueue(budget)
+    waits: list[Job] = []
+    rendering: list[Job] = []
+
+    def nbytes(worker: str | None = None) -> int:
+        held = [one for one in (*waits, *rendering) if worker in (None, one.worker)]
+        return sum(one.record.nbytes for one in held)
+
+    def pictures() -> list[Job]:
+        return [one for one in waits if one.record.lane is Lane.PICTURE]
+
+    for number, (what, worker, tag, size, lane) in enumerate(steps):
+        if what == "get":
+            taken = queue.get_now()
+            if taken is not None:
+                first = next(one for one in waits if one.series == taken.series)
+                assert first is taken
+                waits.remove(taken)
+                rendering.append(taken)
+            continue
+        if what == "done":
+            if rendering:
+                queue.done(rendering.pop(size % len(rendering)))
+            continue
+        new = job(number, worker, tag=tag, size=size, lane=lane)
+        dropped = queue.put(new)
+        stays = nbytes() - sum(one.record.nbytes for one in pictures())
+        if lane is Lane.PICTURE and stays + size > budget:
+            assert dropped == [new]
+            continue
+        waits.append(new)
+        for gone in dropped:
+            assert nbytes() > budget
+            superseded = [one for i, one in enumerate(waits) if one in pictures()
+                          and any(other.series == one.series for other in waits[i + 1 :])]  # fmt: skip
+            may_go = superseded or pictures()
+            assert gone in may_go
+            assert nbytes(gone.worker) == max(nbytes(one.worker) for one in may_go)
+            if gone.worker == worker and any(one.series == new.series for one in superseded):
+                assert gone.series == new.series
+            oldest = [one for one in may_go if one.series == gone.series or not superseded]
+            assert gone is next(one for one in oldest if one.worker == gone.worker)
+            waits.remove(gone)
+        assert nbytes() <= budget or not pictures()
+        assert {one: backlog.nbytes for one, backlog in queue.held().items()} == {
+            one.worker: nbytes(one.worker) for one in (*waits, *rendering)
+        }
+
+
+@given(st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from("abc"), st.integers(1, 4)), max_size=80))
+def test_the_newest_of_each_tag_is_there_in_the_end(calls: list[tuple[str, str, int]]) -> None:
+    """There is room for one of each tag, so only those that have a newer one go."""
+    queue = RenderQueue(36)
+    newest = {}
+    for seq, (worker, tag, size) in enumerate(calls):
+        newest[worker, tag] = seq
+        queue.put(job(seq, worker, tag=tag, size=size))
+        assert queue.held_bytes <= 36
+    last = {}
+    for one in take_all(queue):
+        last[one.worker, one.record.tag] = one.record.seq
+    assert last == newest
+
+
 def test_what_each_worker_holds_is_told() -> None:
     queue = RenderQueue(100)
     for one in (job(1, "a"), job(2, "a", tag="other", size=20), job(1, "b", size=0)):
@@ -208,6 +342,8 @@ def test_what_each_worker_holds_is_told() -> None:
     assert queue.held() == {"a": Backlog(2, 30), "b": Backlog(1, 0)}
     taken = take(queue)
     assert queue.held()["a"] == Backlog(1, 30)  # one is being rendered
+    assert queue.rendering_bytes == 10
     queue.done(taken)
+    assert queue.rendering_bytes == 0
     take_all(queue)
     assert queue.held() == {}

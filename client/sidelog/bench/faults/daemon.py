@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -29,18 +30,21 @@ class FaultyDaemon:
         logdir: where runs go.
         log_file: where its log lines go.
         program: what runs in its place, with its arguments; None is the daemon itself.
+        options: more of its arguments.
 
     Attributes:
         endpoint: where it listens.
         starts: how often it was started.
     """
 
-    def __init__(self, logdir: Path, log_file: Path, program: Path | None = None) -> None:
+    def __init__(
+        self, logdir: Path, log_file: Path, program: Path | None = None, *, options: Sequence[str] = ()
+    ) -> None:
         self.endpoint = f"tcp://127.0.0.1:{_free_port()}"
         self.starts = 0
         self._log_file = log_file
         self._arguments = ["-m", "sidelog_daemon"] if program is None else [str(program)]
-        self._arguments += ["--bind", self.endpoint, "--logdir", str(logdir)]
+        self._arguments += ["--bind", self.endpoint, "--logdir", str(logdir), *options]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
