@@ -15,8 +15,8 @@ import psutil
 import pytest
 from PIL import Image
 
+from sidelog.bench.overload.cli import NAME
 from sidelog.bench.overload.load import MAPS
-from sidelog.bench.overload.tables import NAME
 from sidelog.bench.pages import marks
 
 SCRIPT = Path(__file__).parents[2] / "scripts/bench_overload.py"

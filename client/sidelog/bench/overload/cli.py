@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
 import shutil
-import sys
 import tempfile
-from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sidelog.bench import command
 from sidelog.bench.arguments import count, positive, show_progress
 from sidelog.bench.overload.load import EVENT_BYTES, MAPS
-from sidelog_shared.errors import ConfigError, MissingExtra, SidelogError
+from sidelog_shared.errors import ConfigError, SidelogError
 
 if TYPE_CHECKING:
     from sidelog.bench.overload.findings import Findings
 
+NAME = "overload"
+"""Of the tables, in a page's marks."""
 FORMAT = 1
 """Of the JSON; grows when a reader of an older one would misread it."""
 _NEEDED = ("torch", "crc32c", "psutil", "tensorboardX", "sidelog_daemon")
@@ -35,25 +33,14 @@ def main(arguments: list[str]) -> int:
     """Measure, print the tables, write what was asked for.
 
     Returns:
-        0 when it ran, whatever it found; 2 for an argument that cannot be, 3 for a missing package, 130 for Ctrl-C.
+        An exit code, see :func:`sidelog.bench.command.run`.
     """
     options = _parse(arguments)
-    try:
-        _check(options)
-        return _run(options, arguments)
-    except KeyboardInterrupt:
-        show_progress("")
-        print("bench_overload: interrupted; everything that it started is stopped", file=sys.stderr)
-        return 130
-    except MissingExtra as error:
-        return _fail(error, 3)
-    except ConfigError as error:
-        return _fail(error, 2)
-    except SidelogError as error:
-        return _fail(error, 1)
+    return command.run("bench_overload", lambda: _run(options, arguments))
 
 
-def _run(options: argparse.Namespace, arguments: list[str]) -> int:
+def _run(options: argparse.Namespace, arguments: list[str]) -> None:
+    command.check(options, name="scripts/bench_overload.py", packages=_NEEDED, tables=(NAME,))
     from sidelog.bench.machine import machine, versions
     from sidelog.bench.overload import tables
 
@@ -61,23 +48,13 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     found = _measure(options)
     show_progress("")
     print(tables.render(found, where, what))
-    if options.json is not None:
-        files = ("json", "plot", "markdown")
-        whole = {
-            "format": FORMAT,
-            "made_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "settings": {name: value for name, value in vars(options).items() if name not in files},
-            "machine": where,
-            "versions": what,
-        } | found.to_map()
-        options.json.write_text(json.dumps(whole, indent=1) + "\n")
+    command.write_json(options, found.to_map(), version=FORMAT, machine=where, versions=what)
     if options.plot is not None:
         from sidelog.bench.overload.plot import plot
 
         plot(found, options.plot)
     for page in options.markdown:
         tables.put_tables(page, found, arguments=arguments, machine=where, versions=what)
-    return 0
 
 
 def _measure(options: argparse.Namespace) -> Findings:
@@ -135,42 +112,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
              "leaves the renderer as it is (default: %(default)g)")  # fmt: skip
     add("--rate-s", type=positive, help="so long the daemon's rate is measured (default: 15)")
     add("--quick", action="store_true", help="a few seconds: shows that it works, measures nothing well")
-    add("--json", type=Path, metavar="FILE", help="write every sample and figure there")
-    add("--plot", type=Path, metavar="FILE", help="draw memory and rates there, as PNG or by the file's ending")
-    add("--markdown", type=Path, action="append", default=[], metavar="PAGE",
-        help="put the tables between the marks of that page; may be given several times")  # fmt: skip
-    options = parser.parse_args(arguments)
-    for name, value in (_QUICK if options.quick else _ACCURATE).items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    return options
+    command.add_outputs(parser, plot="memory and rates")
+    return command.parse(parser, arguments, quick=_QUICK, accurate=_ACCURATE)
 
 
 def _duration(text: str) -> float:
     """Reads a number of at least 0."""
     return 0.0 if text == "0" else positive(text)
-
-
-def _check(options: argparse.Namespace) -> None:
-    """Before anything is measured.
-
-    Raises:
-        ConfigError: a file cannot be written, or a page has no place for the tables.
-        MissingExtra: a package is not there.
-    """
-    from sidelog.bench.overload.tables import NAME
-    from sidelog.bench.pages import read_page
-
-    for package in (*_NEEDED, *(["matplotlib"] if options.plot else [])):
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtra(package, "bench", "scripts/bench_overload.py")
-    for file in (options.json, options.plot):
-        if file is not None and not file.absolute().parent.is_dir():
-            raise ConfigError(f"{file} is in a folder that is not there, expected one that is")
-    for page in options.markdown:
-        read_page(page, (NAME,))
-
-
-def _fail(error: Exception, code: int) -> int:
-    print(f"bench_overload: {error}", file=sys.stderr)
-    return code

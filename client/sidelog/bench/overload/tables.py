@@ -6,13 +6,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sidelog.bench.faults.tables import Table
+from sidelog.bench.overload.cli import NAME
 from sidelog.bench.overload.findings import OVERLOAD, Findings
 from sidelog.bench.pages import made_by, read_page, with_table
+from sidelog.bench.table import Table
 from sidelog_shared.errors import WriterError
-
-NAME = "overload"
-"""Of the tables, in a page's marks."""
 
 
 def make_tables(found: Findings) -> list[Table]:
