@@ -21,7 +21,7 @@ from sidelog_shared.limits import MIB
 log = logging.getLogger(__name__)
 
 IDLE_S = 0.2
-LATEST_S = 1.0
+LATEST_S = 0.5
 RETRY_S = 1.0
 PAUSE_AFTER_S = 1.0
 """Who uses a run that could not be written for so long keeps its records: here they would pile up, and there they would

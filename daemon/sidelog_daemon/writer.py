@@ -1,6 +1,6 @@
 """The writer thread: the only one that touches event files. Events go into groups, groups to disk, acks back.
 
-A group is written when the thread has been idle for a moment, one second after its first event, when it grows
+A group is written when the thread has been idle for a moment, half a second after its first event, when it grows
 large, or when a client asks (``commits``); nothing is reported as settled before it stands in a file.
 """
 

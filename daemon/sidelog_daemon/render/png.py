@@ -27,8 +27,9 @@ MAX_SIDE = 1_000_000
 LEVEL = 1
 NARROW = 8
 """Tiles of so many pixels and less in width are better not filtered."""
-_SLICE_BYTES = 256 * 1024
-"""Lines that are filtered and deflated at a time, while they are in the second-level cache."""
+_SLICE_BYTES = 4 * 1024 * 1024
+"""Lines that are filtered and deflated at a time. Most pictures are one slice: few calls, between which other threads
+ask for the interpreter lock. Of larger ones there is no second copy."""
 
 
 class Filter(IntEnum):
@@ -93,19 +94,26 @@ def _deflated(lines: Pixels, channels: int, line_filter: Filter) -> bytes:
     step = max(1, _SLICE_BYTES // (width + 1))
     filtered = np.empty((min(step, height), width + 1), np.uint8)
     filtered[:, 0] = line_filter
+    if height <= step:
+        _filter(lines, None, channels, line_filter, filtered[:, 1:])
+        return isal_zlib.compress(filtered, LEVEL)
     deflate = isal_zlib.compressobj(LEVEL)
     parts = []
     for top in range(0, height, step):
         part = lines[top : top + step]
-        out = filtered[: len(part)]
-        if line_filter is Filter.UP:
-            np.subtract(part[0], lines[top - 1] if top else 0, out=out[0, 1:])
-            np.subtract(part[1:], part[:-1], out=out[1:, 1:])
-        elif line_filter is Filter.SUB:
-            out[:, 1 : 1 + channels] = part[:, :channels]
-            np.subtract(part[:, channels:], part[:, :-channels], out=out[:, 1 + channels :])
-        else:
-            out[:, 1:] = part
-        parts.append(deflate.compress(out))
+        _filter(part, lines[top - 1] if top else None, channels, line_filter, filtered[: len(part), 1:])
+        parts.append(deflate.compress(filtered[: len(part)]))
     parts.append(deflate.flush())
     return b"".join(parts)
+
+
+def _filter(lines: Pixels, above: Pixels | None, channels: int, line_filter: Filter, out: Pixels) -> None:
+    """Filter ``lines``, before which ``above`` stands, into ``out``."""
+    if line_filter is Filter.UP:
+        np.subtract(lines[0], 0 if above is None else above, out=out[0])
+        np.subtract(lines[1:], lines[:-1], out=out[1:])
+    elif line_filter is Filter.SUB:
+        out[:, :channels] = lines[:, :channels]
+        np.subtract(lines[:, channels:], lines[:, :-channels], out=out[:, channels:])
+    else:
+        out[:] = lines

@@ -47,6 +47,8 @@ def thin(tiles: Tiles, *, max_pixels: int, max_side: int = MAX_SIDE) -> Thinned:
         return high * wide <= max_pixels and max(high, wide) <= max_side
 
     rows, longest = -(-count // tiles.columns), max(height, width)
+    if fits(1, rows):
+        return Thinned(tiles, 1, grid(1, rows))
     # Both become true once and stay so: the larger the stride, the fewer the rows, the smaller the picture.
     stride = 1 + bisect_left(range(1, longest), True, key=lambda one: fits(one, rows))
     if not fits(stride, rows):
