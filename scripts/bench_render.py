@@ -11,7 +11,11 @@ million weights. All loggers take turns in one process, on one core. About ten m
 
 from __future__ import annotations
 
+import os
 import sys
+
+# Before numpy is loaded: on one core its further threads would spin in everybody's figures. So does the daemon.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from render_bench.cli import main
 

@@ -10,13 +10,18 @@ import resource
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sidelog_daemon.config import MAX_PIXELS, DaemonConfig
 from sidelog_shared.errors import ConfigError, MissingExtra, SidelogError
 from sidelog_shared.limits import MIB
-from sidelog_shared.rendezvous import Ready
+
+if TYPE_CHECKING:
+    from sidelog_shared.rendezvous import Ready  # imports numpy, which must be told of threads before
 
 _NICENESS = 10
+_THREADS_OF_LIBRARIES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""numpy's linear algebra starts a thread for each core, and those spin for a while after each sum of squares."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,6 +97,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.print_config:
         print(json.dumps(asdict(config), default=str, indent=2))
         return 0
+    for variable in _THREADS_OF_LIBRARIES:
+        os.environ.setdefault(variable, "1")
     _step_back()
     _raise_limits(resource.RLIMIT_NOFILE)  # a shell's 1,024 is meant for programs that use ``select``
     if options.detach:

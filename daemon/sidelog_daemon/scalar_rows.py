@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from sidelog_daemon.sink import RunDirectory
 from sidelog_daemon.sink.event_file import framed
-from sidelog_daemon.sink.scalar_bytes import framed_scalars, is_plain
+from sidelog_daemon.sink.scalar_bytes import framed_scalars, plain_heads
 from sidelog_daemon.sink.summaries import scalar_events
 from sidelog_shared.limits import STEP_NEXT
 from sidelog_shared.records import ScalarColumns
@@ -36,8 +36,9 @@ def framed_rows(columns: ScalarColumns, rows: npt.NDArray[np.intp], steps: npt.N
         steps: of each.
     """
     index, wall_times, values = columns.index[rows], columns.wall_times[rows], columns.values[rows]
-    if len(rows) >= BY_HAND_FROM and all(is_plain(columns.series[which]) for which in np.unique(index).tolist()):
-        return framed_scalars(columns.series, index, steps, wall_times, values)
+    heads = plain_heads(columns.series) if len(rows) >= BY_HAND_FROM else None
+    if heads is not None:
+        return framed_scalars(heads, index, steps, wall_times, values)
     return framed(scalar_events(columns.series, index.tolist(), steps.tolist(), wall_times.tolist(), values.tolist()))
 
 

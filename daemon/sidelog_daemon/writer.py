@@ -270,10 +270,12 @@ class EventWriter:
         runs = list(places)
         place_of_series = np.array([places[run] for run in of_series])
         for low, high in command.rows:
-            row_places = place_of_series[columns.index[low : high + 1]]
-            for place in np.unique(row_places).tolist():
-                rows = low + np.flatnonzero(row_places == place)
-                run = runs[place]
+            whole = np.arange(low, high + 1)
+            row_places = place_of_series[columns.index[whole]] if len(runs) > 1 else None
+            for place, run in enumerate(runs):
+                rows = whole if row_places is None else whole[row_places == place]
+                if not len(rows):
+                    continue
                 seqs = columns.first_seq + rows
                 if run is None:
                     self._report(Settled(command.worker, Lane.LIGHT, tuple(as_ranges(seqs)), End.REJECTED))

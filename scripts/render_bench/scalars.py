@@ -19,7 +19,7 @@ from sidelog.bench.pairs import Ratio, percentile, ratio_of_medians
 from sidelog_daemon.actions import Commit, OpenRun, WriteScalars
 from sidelog_daemon.sink import step_order
 from sidelog_daemon.sink.event_file import framed
-from sidelog_daemon.sink.scalar_bytes import framed_scalars
+from sidelog_daemon.sink.scalar_bytes import framed_scalars, plain_heads
 from sidelog_daemon.sink.summaries import scalar_events
 from sidelog_daemon.writer import EventWriter
 from sidelog_shared.records import ScalarColumns, Series
@@ -96,7 +96,8 @@ def _ways(rounds: int) -> dict[str, list[float]]:
         return framed(scalar_events(columns.series, *lists))
 
     def by_hand(columns: ScalarColumns) -> object:
-        return framed_scalars(columns.series, columns.index, columns.steps, columns.wall_times, columns.values)
+        heads = plain_heads(columns.series) or []
+        return framed_scalars(heads, columns.index, columns.steps, columns.wall_times, columns.values)
 
     def seen_from(rows: int) -> Callable[[ScalarColumns], object]:
         def see(columns: ScalarColumns) -> object:

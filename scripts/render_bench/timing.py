@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import multiprocessing
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +21,8 @@ from sidelog_daemon.tensorboardx import event_pb2
 SIZE_GOAL = 1.3
 """Bytes of a PNG, times Pillow's level 6 of the same pixels."""
 _BLOCK_S = 0.15
-"""A block of the peer takes at least so long: what its thread takes to end must not matter."""
+"""A block takes about so long, in each arm: what a thread takes to end, or memory to be touched for the first time
+after another arm's block, must not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,40 +66,70 @@ class Comparison:
         }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """What a process found for its case."""
+
+    cpu_ms: dict[str, list[float]]
+    file_bytes: dict[str, float]
+    size_ratio: float | None
+
+
 def compare(
     cases: Sequence[Case], *, rounds: int, block_s: float = _BLOCK_S, progress: Callable[[str], None]
 ) -> list[Comparison]:
     """All cases, each with every arm in each round; who begins alternates.
 
+    Each case has a process of its own: what another case has left of the allocator's memory would be in its figures.
+
     Args:
         cases: what is logged.
         rounds: blocks of each arm.
-        block_s: how long a block of tensorboardX takes, about.
+        block_s: how long a block takes, about.
         progress: told what is going on.
+
+    Raises:
+        RuntimeError: a process did not come to its end.
     """
     found = []
-    with tempfile.TemporaryDirectory(prefix="sidelog-bench-") as name:
-        folder = Path(name)
-        for case in cases:
-            progress(f"{case.group}s: {case.name}")
-            found.append(_compare(case, folder, rounds, block_s))
+    for case in cases:
+        progress(f"{case.group}s: {case.name}")
+        blocks = _in_a_process(case, rounds, block_s)
+        ratios = [ratio_of_medians(blocks.cpu_ms[peer], blocks.cpu_ms[SIDELOG]) for peer in (TENSORBOARDX, TORCH)]
+        found.append(Comparison(case, blocks.cpu_ms, blocks.file_bytes, *ratios, blocks.size_ratio))
     return found
 
 
-def _compare(case: Case, folder: Path, rounds: int, block_s: float) -> Comparison:
-    blocks: dict[str, list[float]] = {arm: [] for arm in ARMS}
+def _in_a_process(case: Case, rounds: int, block_s: float) -> _Blocks:
+    context = multiprocessing.get_context("fork")  # a case has functions, which cannot be sent
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: sender.send(_measure(case, rounds, block_s)), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        blocks: _Blocks = receiver.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(f"the process for {case.name} ended with code {process.exitcode}, see above") from None
+    process.join()
+    return blocks
+
+
+def _measure(case: Case, rounds: int, block_s: float) -> _Blocks:
+    cpu_ms: dict[str, list[float]] = {arm: [] for arm in ARMS}
     file_bytes: dict[str, float] = {}
-    first_s = run_block(TENSORBOARDX, case, 1, _fresh(folder)).cpu_s  # imports modules, too
-    calls = max(1, math.ceil(block_s / first_s))
-    for arm in ARMS:
-        run_block(arm, case, 1, _fresh(folder))
-    for turn in range(rounds):
-        for arm in ARMS if turn % 2 == 0 else reversed(ARMS):
-            block = run_block(arm, case, calls, _fresh(folder))
-            blocks[arm].append(1e3 * block.cpu_s)
-            file_bytes[arm] = block.file_bytes
-    ratios = [ratio_of_medians(blocks[peer], blocks[SIDELOG]) for peer in (TENSORBOARDX, TORCH)]
-    return Comparison(case, blocks, file_bytes, *ratios, None if case.group == HISTOGRAMS else _size_ratio(case))
+    calls = {}
+    with tempfile.TemporaryDirectory(prefix="sidelog-bench-") as name:
+        folder = Path(name)
+        for arm in ARMS:
+            run_block(arm, case, 1, _fresh(folder))  # imports modules
+            calls[arm] = max(1, math.ceil(block_s / run_block(arm, case, 1, _fresh(folder)).cpu_s))
+        for turn in range(rounds):
+            for arm in ARMS if turn % 2 == 0 else reversed(ARMS):
+                block = run_block(arm, case, calls[arm], _fresh(folder))
+                cpu_ms[arm].append(1e3 * block.cpu_s)
+                file_bytes[arm] = block.file_bytes
+    return _Blocks(cpu_ms, file_bytes, None if case.group == HISTOGRAMS else _size_ratio(case))
 
 
 def _fresh(folder: Path) -> Path:

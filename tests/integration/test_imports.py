@@ -99,3 +99,16 @@ def test_the_daemon_never_loads_torch(daemon: Callable[..., DaemonProcess], tmp_
         writer.add_label_map("labels", np.arange(12).reshape(3, 4) % 5, 0)
     assert writer.statistics().pending == 0
     assert loaded() == []
+
+
+def test_the_daemon_has_no_threads_but_its_own(daemon: Callable[..., DaemonProcess], tmp_path: Path) -> None:
+    """numpy's linear algebra would start one for each further core, which spins after each sum of squares."""
+    process = daemon("--logdir", str(tmp_path))
+    with sidelog.SummaryWriter(tmp_path / "run") as writer:
+        writer.add_histogram("values", np.arange(50_000.0), 0, bins="auto")
+        writer.flush(pictures=True)
+        names = sorted(path.read_text().strip() for path in Path(f"/proc/{process.pid}/task").glob("*/comm"))
+    # The receiver is the main thread; the writer, and one renderer for each of both lanes; two of ZeroMQ.
+    zmq = [name for name in names if name.startswith("ZMQ")]
+    assert len(zmq) == 2
+    assert len(names) == 4 + len(zmq)

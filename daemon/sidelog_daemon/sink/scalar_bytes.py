@@ -43,13 +43,18 @@ _MASK_DELTA = 0xA282EAD8
 """``tensorflow/core/lib/hash/crc32c.h``."""
 
 
-def is_plain(series: Series) -> bool:
-    """Whether scalars of a series are put together here: a tag and a number. Others have metadata, or are tensors."""
-    return series.form is ScalarForm.SIMPLE and not (series.display_name or series.description)
+def plain_heads(series: Sequence[Series]) -> list[bytes] | None:
+    """What stands before the number in each scalar of some series; None where one is not put together here.
+
+    Here are scalars that are a tag and a number. Others have metadata, or are tensors.
+    """
+    if any(one.form is not ScalarForm.SIMPLE or one.display_name or one.description for one in series):
+        return None
+    return [_head(one.tag) for one in series]
 
 
 def framed_scalars(
-    series: Sequence[Series],
+    heads: Sequence[bytes],
     index: npt.NDArray[np.integer],
     steps: Integers,
     wall_times: Doubles,
@@ -58,8 +63,8 @@ def framed_scalars(
     """Records of plain scalars.
 
     Args:
-        series: what the rows name; those that they do name are plain (:func:`is_plain`).
-        index: which of ``series`` each row belongs to.
+        heads: of the series that the rows name (:func:`plain_heads`).
+        index: which of them each row belongs to.
         steps: ``limits.STEP_NONE`` for no step.
         wall_times: seconds since the epoch, finite.
         values: TensorBoard keeps float32.
@@ -72,7 +77,6 @@ def framed_scalars(
         raise ValueError(f"wall time is {bad}, expected finite seconds since the epoch")
     steps = np.where(steps == STEP_NONE, 0, steps)
     widths = _varint_widths(steps)
-    heads = [_head(one.tag) if is_plain(one) else b"" for one in series]
     sizes = np.array([len(head) for head in heads])
     head_sizes = sizes[index]
     walls = wall_times.astype("<f8").view(np.uint8).reshape(-1, _WALL_BYTES)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sidelog_daemon.sink import summaries
 from sidelog_daemon.sink.event_file import framed
-from sidelog_daemon.sink.scalar_bytes import framed_scalars, is_plain
+from sidelog_daemon.sink.scalar_bytes import framed_scalars, plain_heads
 from sidelog_shared.limits import STEP_MAX, STEP_MIN, STEP_NONE
 from sidelog_shared.records import ScalarForm, Series
 
@@ -40,24 +40,22 @@ def by_protobuf(
 def test_bytes_are_those_of_protobuf_and_record_writer(rows: list[tuple[int, int, float, float]]) -> None:
     series = [Series(1, tag) for tag in TAGS]
     index, steps, walls, values = map(list, zip(*rows, strict=True))
-    ours = framed_scalars(series, np.array(index), np.array(steps, np.int64), np.array(walls), np.array(values))
+    ours = framed_scalars(
+        plain_heads(series) or [], np.array(index), np.array(steps, np.int64), np.array(walls), np.array(values)
+    )
     assert bytes(ours) == by_protobuf(series, index, steps, walls, values)
 
 
 @pytest.mark.parametrize("wall_time", [float("nan"), float("inf")])
 def test_a_wall_time_that_kills_a_reader_is_refused(wall_time: float) -> None:
     with pytest.raises(ValueError, match="expected finite seconds since the epoch"):
-        framed_scalars([Series(1, "a")], np.array([0]), np.array([0]), np.array([wall_time]), np.array([1.0]))
+        framed_scalars([b""], np.array([0]), np.array([0]), np.array([wall_time]), np.array([1.0]))
 
 
-def test_metadata_and_tensors_are_left_to_protobuf() -> None:
-    assert is_plain(Series(1, "a"))
-    assert not is_plain(Series(1, "a", "a name", ""))
-    assert not is_plain(Series(1, "a", "", "a description"))
-    assert not is_plain(Series(1, "a", "", "", ScalarForm.DOUBLE))
-
-
-def test_a_series_that_no_row_names_may_be_another() -> None:
-    series = [Series(1, "a", "a name", ""), Series(1, "b")]
-    ours = framed_scalars(series, np.array([1]), np.array([5]), np.array([1e9]), np.array([0.5]))
-    assert bytes(ours) == by_protobuf(series, [1], [5], [1e9], [0.5])
+@pytest.mark.parametrize(
+    "other",
+    [Series(1, "a", "a name", ""), Series(1, "a", "", "a description"), Series(1, "a", "", "", ScalarForm.DOUBLE)],
+)
+def test_metadata_and_tensors_are_left_to_protobuf(other: Series) -> None:
+    assert plain_heads([Series(1, "a"), other]) is None
+    assert plain_heads([Series(1, "a"), Series(2, "b/c")]) is not None
