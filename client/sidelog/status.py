@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from sidelog import status_table
 from sidelog.inquiry import Answer, Found, ask, find_daemons
-from sidelog.last_words import replay_command
-from sidelog.left_spool import is_in_use, may_be_replayed
 from sidelog.settings import check_endpoint, spool_folders
-from sidelog.spool import SUFFIX
+from sidelog.spool_files import SpoolFile, find_spools
 from sidelog_shared.errors import SidelogError
 from sidelog_shared.rendezvous import runtime_folder
 
@@ -26,40 +21,6 @@ _SCHEMA = 1
 _CLEAR = "\x1b[H\x1b[J"
 _INTERRUPTED = 130
 _MIN_INTERVAL_S = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolFile:
-    """Records that no daemon took.
-
-    Attributes:
-        path: the file.
-        nbytes: its size.
-        age_s: how long ago it was written last.
-        in_use: its worker lives, and sends what is in it as soon as a daemon takes it; or somebody replays it.
-        damaged: nobody uses it, and so little of it is whole that it cannot be replayed.
-    """
-
-    path: Path
-    nbytes: int
-    age_s: float
-    in_use: bool
-    damaged: bool = False
-
-    @property
-    def command(self) -> str:
-        """What writes it into the event files."""
-        return replay_command(self.path)
-
-    def to_map(self) -> dict[str, object]:
-        return {
-            "path": str(self.path),
-            "bytes": self.nbytes,
-            "age_s": round(self.age_s, 3),
-            "in_use": self.in_use,
-            "damaged": self.damaged,
-            "command": None if self.in_use or self.damaged else self.command,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +72,6 @@ def gather(endpoint: str = "") -> Status:
         daemons.append(Found(check_endpoint(ours)))
     answers = ask(daemons)
     return Status(time.time(), answers, find_spools(spool_folders()))
-
-
-def find_spools(folders: Iterable[Path]) -> list[SpoolFile]:
-    """The spools in these folders, the newest first."""
-    found = []
-    for path in [path for folder in folders for path in folder.glob(f"*{SUFFIX}")]:
-        with contextlib.suppress(OSError):  # it is gone by now, or somebody else's, or no file
-            stat, in_use = path.stat(), is_in_use(path)
-            damaged = not (in_use or may_be_replayed(path))
-            found.append(SpoolFile(path, stat.st_size, max(0.0, time.time() - stat.st_mtime), in_use, damaged))
-    return sorted(found, key=lambda one: (one.age_s, one.path))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,7 +13,7 @@ from sidelog_shared.report import DaemonReport, RunReport, WorkerReport
 
 if TYPE_CHECKING:
     from sidelog.inquiry import Answer
-    from sidelog.status import SpoolFile
+    from sidelog.spool_files import SpoolFile
 
 _TOLD = 5
 """Tags, causes and runs that one line names."""

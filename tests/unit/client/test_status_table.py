@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sidelog.inquiry import Answer, Found
-from sidelog.status import SpoolFile, find_spools
+from sidelog.spool_files import SpoolFile, find_spools
 from sidelog.status_table import render, size, span
 from sidelog_shared.client_view import Backlog, ClientView
 from sidelog_shared.records import End, Lane, Worker
