@@ -14,7 +14,7 @@ from sidelog_shared.limits import MIB
 FLAT_MIB = 20.0
 """Growth in the second half: a leak of 200 bytes for each picture that comes would be more in five minutes."""
 SCALAR_GOAL_S = 1.0
-"""The daemon writes at most 1 s after a record came; the client sends within 50 ms."""
+"""The daemon writes half a second after a record came, at the latest; the client sends within 50 ms."""
 OVERLOAD = 10.0
 
 
