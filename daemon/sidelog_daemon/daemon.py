@@ -252,7 +252,7 @@ class Daemon:
         settled = receiver.drain(self._config.drain_deadline_s)
         at_once = self._stops > 1
         for renderer in renderers:
-            renderer.stop(deadline_s=5.0)
+            renderer.stop(deadline_s=0.5 if at_once else 5.0)
         closed = writer.stop(1.0 if at_once else max(1.0, deadline - time.monotonic()))
         receiver.farewell()
         log.info("faulty messages: %s; answers not sent: %s", counted(reception.faults), counted(receiver.unsent))

@@ -22,7 +22,7 @@ WORKER_MESSAGES = 8
 WORKER_BYTES = WORKER_MESSAGES * PART_BYTES
 """What they may take: a client sends larger records in parts."""
 HANDOVER_BYTES = 32 * MIB
-"""Finished content that waits for the writer thread; several groups of a run."""
+"""Finished content of a lane that waits for the writer thread; several groups of a run."""
 LOOK_S = 0.25
 NEAR = 15 / 16
 """Of the budget: from here on free pages are given back, and pictures get less."""

@@ -90,9 +90,8 @@ class RenderQueue:
         self._lines: dict[str, _Line] = {}
         self._turns: OrderedDict[str, None] = OrderedDict()
         """The workers that have a series that is ready."""
-        self._rendering: set[Series] = set()
+        self._rendering: dict[Series, Job] = {}
         self._held_bytes = 0
-        self._rendering_bytes = 0
         self._droppable_bytes = 0
         self._items = 0
         self._closed = False
@@ -102,10 +101,9 @@ class RenderQueue:
     def held_bytes(self) -> int:
         return self._held_bytes
 
-    @property
-    def rendering_bytes(self) -> int:
-        """What of it is being rendered."""
-        return self._rendering_bytes
+    def rendering(self) -> list[Job]:
+        """What is being rendered; may be asked by any thread."""
+        return list(self._rendering.values())
 
     def held(self) -> dict[str, Backlog]:
         """What each worker has in here: records that wait, and bytes, those being rendered included."""
@@ -146,8 +144,7 @@ class RenderQueue:
     def done(self, job: Job) -> None:
         """Say that a job taken by :meth:`get` is rendered and its tensors are free."""
         with self._condition:
-            self._rendering.discard(job.series)
-            self._rendering_bytes -= job.record.nbytes
+            del self._rendering[job.series]
             if job.series in self._lines[job.worker].waiting:
                 self._make_ready(job.worker, job.series)
                 self._condition.notify()
@@ -218,8 +215,7 @@ class RenderQueue:
         series = next(iter(line.ready))
         job = self._pop(series)
         # One render in flight per series keeps its pictures in the order of the calls.
-        self._rendering.add(series)
-        self._rendering_bytes += job.record.nbytes
+        self._rendering[series] = job
         self._end_ready(worker, series)
         if worker in self._turns:
             self._turns.move_to_end(worker)

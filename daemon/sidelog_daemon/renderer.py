@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from sidelog_daemon.actions import Noted, Outcome, Rejected, Render
 from sidelog_daemon.config import MAX_PIXELS
 from sidelog_daemon.kinds import make_content
+from sidelog_daemon.kinds.scratch import scratch_bytes
 from sidelog_daemon.render_queue import Job, RenderQueue
 from sidelog_daemon.roster import Roster
 from sidelog_daemon.writer import WriteRendered
@@ -21,8 +23,6 @@ from sidelog_shared.errors import SidelogError
 
 log = logging.getLogger(__name__)
 
-SCRATCH = 1.3
-"""Times the tensor that is drawn: 230 MiB for a picture of 183 MiB, float32; histograms take less."""
 MAX_WARNED = 10_000
 """So many tags are known to have been warned of; then all are forgotten, and warned of once more."""
 
@@ -80,17 +80,18 @@ class Renderer:
     @property
     def scratch_bytes(self) -> int:
         """What drawing takes for the moment, about."""
-        return int(SCRATCH * self._queue.rendering_bytes)
+        return sum(scratch_bytes(job.record, self._max_pixels) for job in self._queue.rendering())
 
     def held(self) -> dict[str, Backlog]:
         """What each worker has waiting here, or being rendered."""
         return self._queue.held()
 
     def stop(self, deadline_s: float) -> None:
-        """Stop after the renders in flight; what waits is not rendered any more."""
+        """Stop after the renders in flight, all within the deadline; what waits is not rendered any more."""
         self._queue.close()
+        deadline = time.monotonic() + deadline_s
         for thread in self._threads:
-            thread.join(deadline_s)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:

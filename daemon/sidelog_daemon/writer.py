@@ -98,7 +98,8 @@ class EventWriter:
         self._report = report
         self._roster = roster or Roster()
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._handover = Handover(HANDOVER_BYTES)
+        # One for each lane that is rendered: nothing waits across lanes.
+        self._handovers = {lane: Handover(HANDOVER_BYTES) for lane in (Lane.HEAVY, Lane.PICTURE)}
         self._runs: dict[Path, HeldRun] = {}
         self._handles: dict[tuple[str, int], HeldRun] = {}
         self.stalls = StallWatch()
@@ -113,12 +114,12 @@ class EventWriter:
     @property
     def held_bytes(self) -> int:
         """Finished content that is not on disk; may be asked by any thread."""
-        return self._handover.held_bytes + self._commits.pending_bytes
+        return sum(one.held_bytes for one in self._handovers.values()) + self._commits.pending_bytes
 
     def submit(self, command: Command) -> None:
         """Queue a command. Only a renderer may wait in here, while much is finished and not taken."""
         if isinstance(command, WriteRendered):
-            self._handover.enter(command.content.nbytes)
+            self._handovers[command.record.lane].enter(command.content.nbytes)
         self._commands.put(command)
 
     def stop(self, deadline_s: float) -> bool:
@@ -128,9 +129,14 @@ class EventWriter:
             Whether everything was written and closed within the deadline.
         """
         self._commands.put(_Stop())
-        self._handover.close()
+        self._let_all_in()
         self._thread.join(deadline_s)
         return not (self._thread.is_alive() or self._commits.unwritten or self.failure is not None)
+
+    def _let_all_in(self) -> None:
+        """Nothing is written any more: no renderer waits for it."""
+        for handover in self._handovers.values():
+            handover.close()
 
     def statuses(self) -> list[RunStatus]:
         """Every open run directory, and one that is being opened for too long.
@@ -178,7 +184,7 @@ class EventWriter:
             self.failure = error
             log.exception("the writer thread failed")
         finally:
-            self._handover.close()
+            self._let_all_in()
 
     def _wait_s(self, now: float) -> float | None:
         due = self._commits.waits_s(now)
@@ -201,7 +207,7 @@ class EventWriter:
                 try:
                     self._append(command.worker, command.record, command.content)
                 finally:
-                    self._handover.leave(command.content.nbytes)
+                    self._handovers[command.record.lane].leave(command.content.nbytes)
             case Commit():
                 self._commits.commit_all(time.monotonic())
 

@@ -100,25 +100,54 @@ def index_labels(labels: Array, colors: LabelColors) -> tuple[Indices, int]:
     return index, int(np.count_nonzero(index == colors.classes))
 
 
-def as_palette(index: Indices, table: Pixels) -> tuple[Pixels, Pixels | None]:
-    """Pixels that name at most as many colors as a PNG's palette has, and that palette.
+def occurring(index: Indices, count: int) -> npt.NDArray[np.bool_]:
+    """Which of ``count`` colors occur; ``[count]``."""
+    wide = index.astype(np.uint16, copy=False).reshape(1, -1)
+    return np.asarray(cv2.calcHist([wide], [0], None, [count], [0, count])).reshape(-1) > 0
 
-    Args:
-        index: ``[height, width, 1]``, which of the colors of ``table``.
-        table: uint8 ``[n, 3]``.
 
-    Returns:
-        The indices as uint8 and a palette of at most 256 colors; or the colors themselves, ``[height, width, 3]``, and
-        None, where the picture has more.
+@dataclass(frozen=True, slots=True, eq=False)
+class Paint:
+    """What becomes of an index: the place in a palette, or a color.
+
+    Attributes:
+        table: uint8 ``[n, channels]``, by index.
+        gap: what the canvas is filled with.
+        palette: uint8 ``[m, 3]``, m at most 256; None where pixels are colors.
     """
-    if index.dtype == np.uint8:
-        return index.view(np.uint8), table
-    used = np.flatnonzero(np.bincount(index.reshape(-1), minlength=len(table)))
-    if used.size > MAX_COLORS:
-        return table.take(index[..., 0], axis=0), None
-    places = np.zeros(len(table), np.uint8)
-    places[used] = np.arange(used.size)
-    return places.take(index), table[used]
+
+    table: Pixels
+    gap: int
+    palette: Pixels | None
+
+    @classmethod
+    def of_all(cls, colors: LabelColors) -> Paint | None:
+        """Places in a palette of all colors; None where one cannot hold them."""
+        count = len(colors.table)
+        if count > MAX_COLORS:
+            return None
+        return cls(np.arange(count, dtype=np.uint8)[:, None], colors.gap, colors.table)
+
+    @classmethod
+    def of_shown(cls, colors: LabelColors, shown: npt.NDArray[np.bool_]) -> Paint:
+        """Places in a palette of the colors that are shown; or colors, where there are too many of them."""
+        used = np.flatnonzero(shown)
+        if used.size > MAX_COLORS:
+            return cls(colors.table, GAP[0], None)  # white is equal in all channels
+        places = np.zeros((len(colors.table), 1), np.uint8)
+        places[used, 0] = np.arange(used.size)
+        return cls(places, int(places[colors.gap, 0]), colors.table[used])
+
+    @property
+    def channels(self) -> int:
+        """Of a pixel."""
+        return int(self.table.shape[1])
+
+    def pixels(self, index: Indices) -> Pixels:
+        """``[n, h, w]`` as ``[n, h, w, channels]``."""
+        if self.palette is not None and len(self.palette) == len(self.table):  # each is its own place
+            return index.view(np.uint8)[..., None]
+        return self.table.take(index, axis=0)
 
 
 def widen_grey(pixels: Pixels) -> Pixels:

@@ -66,7 +66,8 @@ def count_histogram(values: Array, bins: str | int | Array, max_bins: int | None
     if max_bins is not None and max_bins < 1:
         raise SnapshotError(f"max_bins is {max_bins}, expected at least 1")
     if isinstance(bins, str) and bins == "tensorflow":
-        return _count_default(_as_floats(values), max_bins)
+        with np.errstate(over="ignore"):  # likewise
+            return _count_default(values.reshape(-1), max_bins)
     numbers = values.astype(np.float64).reshape(-1)
     finite = np.isfinite(numbers)
     nonfinite = numbers.size - int(np.count_nonzero(finite))
@@ -83,13 +84,15 @@ def count_histogram(values: Array, bins: str | int | Array, max_bins: int | None
     return Histogram(message, nonfinite)
 
 
-def _count_default(values: tally.Values, max_bins: int | None) -> Histogram:
+def _count_default(values: Array, max_bins: int | None) -> Histogram:
+    """Of ``[n]``; works block by block, so that there is never a copy of all of them in another type."""
     limits = default_bins()
-    counts, nonfinite = tally.count(values, _default_table(np.float32 if values.dtype == np.float32 else np.float64))
-    if nonfinite:
-        values = values[np.isfinite(values)]
-    _check_any(values.size, nonfinite)
-    low, high, total, squares = _moments(values)
+    # float32 holds half precision exactly; all others are counted as tensorboardX counts them.
+    table = _default_table(is_single=values.dtype in (np.float32, np.float16))
+    counts, nonfinite = tally.count(values, table)
+    finite = values.size - nonfinite
+    _check_any(finite, nonfinite)
+    low, high, total, squares = _moments(values, table.reach.dtype, has_others=bool(nonfinite))
     counts = counts[1:-1]
     if not counts.any():
         raise _outside(limits, low, high)
@@ -100,33 +103,30 @@ def _count_default(values: tally.Values, max_bins: int | None) -> Histogram:
     # TensorBoard knows the right limit of each bin alone: an empty one in front says where the first begins.
     bucket = [0, *counts[first : last + 1].tolist()]
     message = summary_pb2.HistogramProto(
-        min=low, max=high, num=values.size, sum=total, sum_squares=squares,
+        min=low, max=high, num=finite, sum=total, sum_squares=squares,
         bucket_limit=limits[first : last + 2].tolist(), bucket=bucket,
     )  # fmt: skip
     return Histogram(message, nonfinite)
 
 
-def _as_floats(values: Array) -> tally.Values:
-    """``values`` as ``[n]`` of float32, where that holds them exactly, or of float64, as tensorboardX counts them."""
-    exact = values.dtype in (np.float32, np.float16)
-    floats: tally.Values = np.ascontiguousarray(values, np.float32 if exact else np.float64).reshape(-1)
-    return floats
-
-
 @functools.cache
-def _default_table(dtype: tally.FloatType) -> tally.CodeTable:
-    return tally.CodeTable.of(default_bins(), dtype)
+def _default_table(*, is_single: bool) -> tally.CodeTable:
+    return tally.CodeTable.of(default_bins(), np.float32 if is_single else np.float64)
 
 
-def _moments(values: tally.Values) -> tuple[float, float, float, float]:
-    """The least and the greatest, the sum and the sum of squares, in float64."""
-    if len(values) <= _SUMMED_AT_ONCE:  # equal to tensorboardX's to the last bit
-        numbers = values.astype(np.float64)
-        return float(values.min()), float(values.max()), float(numbers.sum()), float(numbers.dot(numbers))
+def _moments(values: Array, floats: np.dtype[np.floating], *, has_others: bool) -> tuple[float, float, float, float]:
+    """The least and the greatest, the sum and the sum of squares of what is finite, in float64."""
     low, high, total, squares = np.inf, -np.inf, 0.0, 0.0
     for start in range(0, len(values), _SUMMED_AT_ONCE):
-        part = values[start : start + _SUMMED_AT_ONCE]
+        part: tally.Values = np.ascontiguousarray(values[start : start + _SUMMED_AT_ONCE], floats)
+        if has_others:
+            part = part[np.isfinite(part)]
+            if not part.size:
+                continue
         low, high = min(low, float(part.min())), max(high, float(part.max()))
+        if len(values) <= _SUMMED_AT_ONCE:  # equal to tensorboardX's to the last bit
+            numbers = part.astype(np.float64)
+            return low, high, float(numbers.sum()), float(numbers.dot(numbers))
         total += cv2.sumElems(part)[0]
         squares += cv2.norm(part, cv2.NORM_L2SQR)
     return low, high, total, squares

@@ -119,12 +119,23 @@ def render_picture(tensor: Array, recipe: Recipe, *, max_pixels: int = MAX_PIXEL
 
 def _draw_labels(labels: Array, grid: Grid, recipe: Recipe, facts: _Facts) -> tuple[Pixels, Pixels | None]:
     colors = color.LabelColors.of(recipe)
-    canvas = grid.canvas(1, colors.gap, colors.dtype)
-    for block in grid.blocks(channels=1):
-        index, out_of_range = color.index_labels(labels[block.tiles, 0, block.lines], colors)
+
+    def indexed() -> Iterator[tuple[Block, color.Indices, int]]:
+        for block in grid.blocks(channels=1):
+            yield block, *color.index_labels(labels[block.tiles, 0, block.lines], colors)
+
+    paint = color.Paint.of_all(colors)
+    if paint is None:  # more colors than a palette holds: one of those that are shown
+        shown = np.zeros(len(colors.table), np.bool_)
+        shown[colors.gap] = grid.has_gaps
+        for _, index, _ in indexed():
+            shown |= color.occurring(index, len(shown))
+        paint = color.Paint.of_shown(colors, shown)
+    canvas = grid.canvas(paint.channels, paint.gap, _UINT8)
+    for block, index, out_of_range in indexed():
         facts.out_of_range += out_of_range
-        grid.place(canvas, block, index[..., None])
-    return color.as_palette(canvas, colors.table)
+        grid.place(canvas, block, paint.pixels(index))
+    return canvas, paint.palette
 
 
 def _draw_pixels(values: Array, grid: Grid, recipe: Recipe) -> Pixels:

@@ -69,24 +69,25 @@ class CodeTable:
         return cls(np.where(finite, below, size - 1).astype(np.uint16), reach, size)
 
 
-def count(values: Values, table: CodeTable) -> tuple[Counts, int]:
+def count(values: npt.NDArray[np.generic], table: CodeTable) -> tuple[Counts, int]:
     """How many values lie in each bin.
 
     Args:
-        values: ``[n]``, C-contiguous, of the dtype of ``table.reach``.
+        values: ``[n]``, real numbers or bools, which are counted as the dtype of ``table.reach``.
         table: where they belong.
 
     Returns:
         ``[limits + 1]``: below all limits, between each two, above. And how many values are NaN or infinite, which are
         in none of them.
     """
-    quarters = values.dtype.itemsize // 2
+    quarters = table.reach.dtype.itemsize // 2
     counts = np.zeros(table.size, np.int64)
     numbers = np.empty(min(len(values), _COUNTED_AT_ONCE), np.uint16)
     for start in range(0, len(values), _COUNTED_AT_ONCE):
         part = values[start : start + _COUNTED_AT_ONCE]
         for begin in range(0, len(part), _BLOCK):
-            block = part[begin : begin + _BLOCK]
+            block = np.ascontiguousarray(part[begin : begin + _BLOCK], table.reach.dtype)
+            # Little-endian, as all that comes off the wire: the upper 16 bits stand last.
             code = cv2.extractChannel(block.view(np.uint16).reshape(1, -1, quarters), quarters - 1)
             reached = np.greater_equal(block, _looked_up(table.reach, code))
             np.add(_looked_up(table.bins, code), reached, out=numbers[begin : begin + _BLOCK][: len(block)])

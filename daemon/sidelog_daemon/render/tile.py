@@ -59,6 +59,11 @@ class Grid:
             self.columns * (self.width + self.padding) + self.padding,
         )
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether some of the picture is no tile."""
+        return self.padding > 0 or self.count < self.rows * self.columns
+
     def canvas(self, channels: int, fill: int, dtype: np.dtype[T]) -> npt.NDArray[T]:
         """A picture of nothing but gap: ``[height, width, channels]``."""
         return np.full((*self.picture_size, channels), fill, dtype)

@@ -153,3 +153,17 @@ def test_a_writer_that_hangs_holds_nobody_up_at_the_end(slow: SlowDisk, tmp_path
     assert not thread.is_alive()
     slow.go_on.set()
     writer._thread.join(10)
+
+
+def test_small_contents_do_not_keep_a_large_one_out() -> None:
+    handover = Handover(10)
+    handover.enter(6)
+    large = entering(handover, 8)
+    small = entering(handover, 1)  # for which there would be room
+    assert handover.held_bytes == 6
+    handover.leave(6)
+    large.join(10)
+    small.join(10)
+    assert not large.is_alive()
+    assert not small.is_alive()
+    assert handover.held_bytes == 9

@@ -342,8 +342,8 @@ def test_what_each_worker_holds_is_told() -> None:
     assert queue.held() == {"a": Backlog(2, 30), "b": Backlog(1, 0)}
     taken = take(queue)
     assert queue.held()["a"] == Backlog(1, 30)  # one is being rendered
-    assert queue.rendering_bytes == 10
+    assert [job.record.nbytes for job in queue.rendering()] == [10]
     queue.done(taken)
-    assert queue.rendering_bytes == 0
+    assert queue.rendering() == []
     take_all(queue)
     assert queue.held() == {}

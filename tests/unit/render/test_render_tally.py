@@ -52,6 +52,13 @@ def test_more_than_is_counted_at_once(tables: str, dtype: tally.FloatType) -> No
     assert message.sum_squares == pytest.approx(np.square(finite, dtype=np.float64).sum(), rel=1e-12)
 
 
+def test_more_in_one_bin_than_float32_can_count() -> None:
+    """OpenCV counts in float32, to which one more than 2^24 is nothing."""
+    values = np.full((1 << 24) + 1_001, 0.5, np.float32)
+    counts, _ = tally.count(values, tally.CodeTable.of(LIMITS, np.float32))
+    assert counts.max() == len(values)
+
+
 @oracle.examples
 @given(
     bits=st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=40),
