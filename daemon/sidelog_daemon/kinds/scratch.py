@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from sidelog_daemon.render.png import MAX_COLORS
 from sidelog_shared.limits import MIB
 from sidelog_shared.recipe import Layout
 from sidelog_shared.records import Kind, Record
@@ -36,12 +37,18 @@ def scratch_bytes(record: Record, max_pixels: int) -> int:
 
 def _of_kind(record: Record, elements: int, max_pixels: int) -> int:
     if record.kind is Kind.PICTURE:
-        recipe = record.options.get("recipe")
-        layout = recipe.get("layout") if isinstance(recipe, dict) else None
-        are_pixels = record.nbytes == elements and layout != Layout.LABELS.value  # of one byte
-        channels = 1 if are_pixels else _CHANNELS
+        channels = 1 if _has_final_channels(record, elements) else _CHANNELS
         return _PIXEL * channels * min(elements, _CHANNELS * max_pixels)
     if record.kind is Kind.HISTOGRAM:
         is_counted_in_blocks = record.options.get("bins", "tensorflow") == "tensorflow" and len(record.specs) == 1
         return 0 if is_counted_in_blocks else _NUMBER * elements
     return int(_OTHERS * record.nbytes)
+
+
+def _has_final_channels(record: Record, elements: int) -> bool:
+    """Whether a picture has a byte for each element of its tensor: it is pixels, or labels with a palette."""
+    recipe = record.options.get("recipe")
+    if isinstance(recipe, dict) and recipe.get("layout") == Layout.LABELS.value:
+        palette = recipe.get("palette")
+        return not isinstance(palette, (list, tuple)) or len(palette) <= MAX_COLORS
+    return record.nbytes == elements
