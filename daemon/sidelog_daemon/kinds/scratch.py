@@ -9,8 +9,8 @@ from sidelog_shared.limits import MIB
 from sidelog_shared.recipe import Layout
 from sidelog_shared.records import Kind, Record
 
-_AT_LEAST = 8 * MIB
-"""What works in blocks, whatever the size: blocks and tables."""
+BLOCKS_BYTES = 8 * MIB
+"""Blocks and tables, whatever the size of a record: part of what is set aside for the process, counted nowhere else."""
 _PIXEL = 3
 """Bytes of a channel of a pixel: the canvas, its deflated stream and the file; noise does not deflate."""
 _CHANNELS = 3
@@ -26,13 +26,15 @@ _OTHERS = 1.3
 def scratch_bytes(record: Record, max_pixels: int) -> int:
     """The bytes that are held beside those of ``record`` until its content is finished, about, and not less.
 
+    They grow with the record; ``BLOCKS_BYTES`` come beside them.
+
     Args:
         record: of any kind.
         max_pixels: of a picture.
     """
     elements = sum(math.prod(spec.shape) for spec in record.specs)
     widened = sum(_FLOAT32 * math.prod(spec.shape) for spec in record.specs if spec.dtype.numpy is None)
-    return _AT_LEAST + widened + _of_kind(record, elements, max_pixels)
+    return widened + _of_kind(record, elements, max_pixels)
 
 
 def _of_kind(record: Record, elements: int, max_pixels: int) -> int:
