@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from enum import IntEnum
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -22,6 +23,7 @@ import zmq
 
 from sidelog_daemon.complaints import counted
 from sidelog_daemon.config import DaemonConfig
+from sidelog_daemon.kinds.scratch import scratch_bytes
 from sidelog_daemon.memory import WORKER_MESSAGES, Memory
 from sidelog_daemon.receiver import Outcomes, Receiver
 from sidelog_daemon.reception import Reception
@@ -168,6 +170,7 @@ class Daemon:
             roster=roster,
         )
         memory = Memory(config.budget_bytes)
+        scratch = partial(scratch_bytes, max_pixels=config.max_pixels)
         pictures, heavy = (
             Renderer(
                 queue,
@@ -179,8 +182,8 @@ class Daemon:
                 roster=roster,
             )
             for queue, name, threads in (
-                (RenderQueue(config.budget_bytes, memory.elsewhere), "sidelog-render", config.render_threads),
-                (RenderQueue(config.budget_bytes), "sidelog-heavy", 1),
+                (RenderQueue(config.budget_bytes, memory.elsewhere, scratch), "sidelog-render", config.render_threads),
+                (RenderQueue(config.budget_bytes, scratch=scratch), "sidelog-heavy", 1),
             )
         )
         reception = Reception(
@@ -203,7 +206,7 @@ class Daemon:
         )
         memory.watch(
             lambda: heavy.held_bytes,
-            lambda: pictures.scratch_bytes + heavy.scratch_bytes,
+            lambda: heavy.scratch_bytes,
             lambda: reception.begun_bytes,
             lambda: writer.held_bytes,
             workers=lambda: len(reception.workers),

@@ -81,16 +81,29 @@ class RenderQueue:
 
     Args:
         budget_bytes: bytes of tensors that may be held, those being rendered included.
-        elsewhere: bytes of the same budget that are held outside of this queue; asked by who puts.
+        elsewhere: bytes of the same budget that are held outside of this queue.
+        scratch: bytes that rendering a record takes beside it.
     """
 
-    def __init__(self, budget_bytes: int, elsewhere: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self,
+        budget_bytes: int,
+        elsewhere: Callable[[], int] = lambda: 0,
+        scratch: Callable[[Record], int] = lambda _: 0,
+    ) -> None:
         self._budget_bytes = budget_bytes
         self._elsewhere = elsewhere
+        self._elsewhere_now = 0
+        """What the receiver thread, which alone may ask, has heard last."""
+        self._scratch = scratch
+        self._scratch_bytes = 0
+        self._largest_scratch = 0
+        """Of what has come since nothing waited: so much is kept free for it."""
         self._lines: dict[str, _Line] = {}
         self._turns: OrderedDict[str, None] = OrderedDict()
         """The workers that have a series that is ready."""
-        self._rendering: dict[Series, Job] = {}
+        self._rendering: dict[Series, int] = {}
+        """What each that is being rendered takes beside its tensors."""
         self._held_bytes = 0
         self._droppable_bytes = 0
         self._items = 0
@@ -101,9 +114,10 @@ class RenderQueue:
     def held_bytes(self) -> int:
         return self._held_bytes
 
-    def rendering(self) -> list[Job]:
-        """What is being rendered; may be asked by any thread."""
-        return list(self._rendering.values())
+    @property
+    def scratch_bytes(self) -> int:
+        """What rendering takes now, beside the tensors; may be asked by any thread."""
+        return self._scratch_bytes
 
     def held(self) -> dict[str, Backlog]:
         """What each worker has in here: records that wait, and bytes, those being rendered included."""
@@ -113,7 +127,8 @@ class RenderQueue:
     def put(self, job: Job) -> list[Job]:
         """Add a job; returns those that were dropped to make room, which may be the job itself."""
         with self._condition:
-            elsewhere = self._elsewhere()
+            self._largest_scratch = max(self._largest_scratch if self._items else 0, self._scratch(job.record))
+            elsewhere = self._elsewhere_now = self._elsewhere()
             if job.may_be_dropped and self._can_never_fit(job, elsewhere):
                 return [job]
             self._add(job)
@@ -124,7 +139,8 @@ class RenderQueue:
     def make_room(self) -> list[Job]:
         """After more is held elsewhere; returns those that were dropped."""
         with self._condition:
-            return self._drop(self._elsewhere(), None)
+            self._elsewhere_now = self._elsewhere()
+            return self._drop(self._elsewhere_now, None)
 
     def get(self) -> Job | None:
         """The next job, worker by worker in turn; None once the queue is closed. Waits while there is none."""
@@ -144,11 +160,11 @@ class RenderQueue:
     def done(self, job: Job) -> None:
         """Say that a job taken by :meth:`get` is rendered and its tensors are free."""
         with self._condition:
-            del self._rendering[job.series]
+            self._scratch_bytes -= self._rendering.pop(job.series)
             if job.series in self._lines[job.worker].waiting:
                 self._make_ready(job.worker, job.series)
-                self._condition.notify()
             self._release(job)
+            self._condition.notify_all()  # there may be room for one that waits for another series
 
     def close(self) -> None:
         """Let every :meth:`get` return None."""
@@ -160,18 +176,24 @@ class RenderQueue:
 
     def _can_never_fit(self, job: Job, elsewhere: int) -> bool:
         """Whether there is no room for it even when everything goes that may."""
-        return self._held_bytes - self._droppable_bytes + elsewhere + job.record.nbytes > self._budget_bytes
+        staying = self._held_bytes - self._droppable_bytes + self._scratch_bytes + elsewhere
+        return staying + job.record.nbytes > self._budget_bytes
 
     def _drop(self, elsewhere: int, arrived: Series | None) -> list[Job]:
         """Take out what has to go."""
         dropped: list[Job] = []
-        while self._held_bytes + elsewhere > self._budget_bytes or self._items > MAX_ITEMS:
+        while self._is_over(elsewhere) or self._items > MAX_ITEMS:
             series = self._superseded(arrived) or self._newest()
             if series is None:
                 break
             dropped.append(self._pop(series))
             self._release(dropped[-1])
         return dropped
+
+    def _is_over(self, elsewhere: int) -> bool:
+        """Whether the budget is passed. What rendering will take is kept free, unless one picture alone waits."""
+        room = self._budget_bytes - self._held_bytes - elsewhere
+        return room < (max(self._scratch_bytes, self._largest_scratch) if self._items > 1 else self._scratch_bytes)
 
     def _superseded(self, arrived: Series | None) -> Series | None:
         """The series that gives a picture that has a newer one behind it; None where nobody has one."""
@@ -213,9 +235,14 @@ class RenderQueue:
         worker = next(iter(self._turns))
         line = self._lines[worker]
         series = next(iter(line.ready))
+        scratch = self._scratch(line.waiting[series][0].record)
+        needed = self._held_bytes + self._elsewhere_now + self._scratch_bytes + scratch
+        if self._rendering and needed > self._budget_bytes:
+            return None  # until another is done
         job = self._pop(series)
         # One render in flight per series keeps its pictures in the order of the calls.
-        self._rendering[series] = job
+        self._rendering[series] = scratch
+        self._scratch_bytes += scratch
         self._end_ready(worker, series)
         if worker in self._turns:
             self._turns.move_to_end(worker)

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from sidelog_daemon.actions import Noted, Outcome, Rejected, Render
 from sidelog_daemon.config import MAX_PIXELS
 from sidelog_daemon.kinds import make_content
-from sidelog_daemon.kinds.scratch import scratch_bytes
 from sidelog_daemon.render_queue import Job, RenderQueue
 from sidelog_daemon.roster import Roster
 from sidelog_daemon.writer import WriteRendered
@@ -80,7 +79,7 @@ class Renderer:
     @property
     def scratch_bytes(self) -> int:
         """What drawing takes for the moment, about."""
-        return sum(scratch_bytes(job.record, self._max_pixels) for job in self._queue.rendering())
+        return self._queue.scratch_bytes
 
     def held(self) -> dict[str, Backlog]:
         """What each worker has waiting here, or being rendered."""

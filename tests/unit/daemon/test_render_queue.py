@@ -336,14 +336,35 @@ def test_the_newest_of_each_tag_is_there_in_the_end(calls: list[tuple[str, str, 
 
 
 def test_what_each_worker_holds_is_told() -> None:
-    queue = RenderQueue(100)
+    queue = RenderQueue(100, scratch=lambda record: 2 * record.nbytes)
     for one in (job(1, "a"), job(2, "a", tag="other", size=20), job(1, "b", size=0)):
         queue.put(one)
     assert queue.held() == {"a": Backlog(2, 30), "b": Backlog(1, 0)}
     taken = take(queue)
     assert queue.held()["a"] == Backlog(1, 30)  # one is being rendered
-    assert [job.record.nbytes for job in queue.rendering()] == [10]
+    assert queue.scratch_bytes == 20
     queue.done(taken)
-    assert queue.rendering() == []
+    assert queue.scratch_bytes == 0
     take_all(queue)
     assert queue.held() == {}
+
+
+def test_what_rendering_takes_is_kept_free_and_a_second_render_waits_for_room() -> None:
+    queue = RenderQueue(100, scratch=lambda record: 3 * record.nbytes)
+    assert queue.put(job(1, tag="a", size=10)) == []
+    assert queue.put(job(2, tag="b", size=20)) == []  # 30, and 60 for the larger one's rendering
+    assert [one.record.seq for one in queue.put(job(3, tag="c", size=20))] == [1]
+    first = take(queue)
+    assert queue.get_now() is None  # 40, 60 for this and as much for the next
+    queue.done(first)
+    second = queue.get_now()
+    assert second is not None
+    assert second.record.seq == 3
+    queue.done(second)
+    assert queue.held() == {}
+
+
+def test_one_alone_is_rendered_whatever_it_takes() -> None:
+    queue = RenderQueue(10, scratch=lambda record: 100)
+    assert queue.put(job(1, size=10)) == []
+    assert take(queue).record.seq == 1

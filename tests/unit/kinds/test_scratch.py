@@ -48,6 +48,16 @@ CASES = {
         picture(WITH_NAN.astype(np.float16), Recipe(Layout.GRID, normalize=True)),
         specs=(BufferSpec(dtypes.BFLOAT16, WITH_NAN.shape),),
     ),
+    "float8": dataclasses.replace(
+        picture(RNG.integers(0, 256, FLOATS.shape, np.uint8), Recipe(Layout.GRID)),
+        specs=(BufferSpec(dtypes.FLOAT8_E5M2, FLOATS.shape),),
+    ),
+    "labels, all of a palette of 256, and others": picture(
+        RNG.integers(0, 300, (3, 1000, 1000), np.int16), Recipe(Layout.LABELS, ignore_index=255)
+    ),
+    "little but padding": picture(
+        RNG.integers(0, 256, (9, 3, 1, 1), np.uint8), Recipe(Layout.GRID, nrow=3, padding=900)
+    ),
     "histogram": record(Kind.HISTOGRAM, FLOATS.reshape(-1), bins="tensorflow"),
     "histogram, bytes": record(Kind.HISTOGRAM, NOISE.reshape(-1), bins="tensorflow"),
     "histogram with NaN": record(Kind.HISTOGRAM, WITH_NAN.reshape(-1), bins="tensorflow"),
