@@ -152,11 +152,6 @@ class RenderQueue:
                 self._condition.wait()
             return None
 
-    def get_now(self) -> Job | None:
-        """As :meth:`get`; None also where nothing can be rendered now."""
-        with self._condition:
-            return None if self._closed else self._take()
-
     def done(self, job: Job) -> None:
         """Say that a job taken by :meth:`get` is rendered and its tensors are free."""
         with self._condition:

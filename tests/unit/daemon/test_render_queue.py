@@ -29,6 +29,12 @@ def waiting(queue: RenderQueue) -> int:
     return sum(backlog.records for backlog in queue.held().values())
 
 
+def take_now(queue: RenderQueue) -> Job | None:
+    """As ``get``, but for the waiting: None where nothing can be rendered now."""
+    with queue._condition:
+        return queue._take()
+
+
 def take(queue: RenderQueue) -> Job:
     taken = queue.get()
     assert taken is not None
@@ -229,7 +235,7 @@ def test_nothing_is_lost_and_nothing_overtakes(steps: list[tuple[str, str, str, 
 
     def get() -> None:
         nonlocal taken
-        one = queue.get_now()
+        one = take_now(queue)
         if one is not None:
             assert all(one.series != other.series for other in rendering)
             order[one.series].append(one.record.seq)
@@ -284,7 +290,7 @@ def test_the_policy_holds_at_each_drop(steps: list[tuple[str, str, str, int, Lan
 
     for number, (what, worker, tag, size, lane) in enumerate(steps):
         if what == "get":
-            taken = queue.get_now()
+            taken = take_now(queue)
             if taken is not None:
                 first = next(one for one in waits if one.series == taken.series)
                 assert first is taken
@@ -355,9 +361,9 @@ def test_what_rendering_takes_is_kept_free_and_a_second_render_waits_for_room() 
     assert queue.put(job(2, tag="b", size=20)) == []  # 30, and 60 for the larger one's rendering
     assert [one.record.seq for one in queue.put(job(3, tag="c", size=20))] == [1]
     first = take(queue)
-    assert queue.get_now() is None  # 40, 60 for this and as much for the next
+    assert take_now(queue) is None  # 40, 60 for this and as much for the next
     queue.done(first)
-    second = queue.get_now()
+    second = take_now(queue)
     assert second is not None
     assert second.record.seq == 3
     queue.done(second)
