@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
 import pytest
 from PIL import Image
 
+from bench_runs import run_bench
 from sidelog.bench.overload.cli import NAME
 from sidelog.bench.overload.load import MAPS
 from sidelog.bench.pages import marks
@@ -27,19 +23,7 @@ pytestmark = pytest.mark.timeout(DEADLINE_S + 20)
 
 
 def bench(folder: Path, *arguments: str, program: Sequence[str] = (str(SCRIPT),)) -> subprocess.CompletedProcess[str]:
-    """Run it, and see that it leaves nothing."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SIDELOG_")}
-    temporary = Path(tempfile.mkdtemp(prefix="slt-"))  # pytest's folders are too long for a socket's path
-    done = subprocess.run(
-        [sys.executable, *program, *arguments],
-        # The user's settings do not reach it.
-        env=environment | {"SIDELOG_MODE": "off", "MPLBACKEND": "Agg", "TMPDIR": str(temporary)},
-        cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
-    )  # fmt: skip
-    assert list(temporary.glob("sidelog-bench-*")) == []
-    shutil.rmtree(temporary)
-    assert [one for one in psutil.process_iter(["cwd"]) if one.info["cwd"] == str(folder)] == []
-    return done
+    return run_bench(folder, program, arguments, deadline_s=DEADLINE_S)
 
 
 @pytest.fixture(scope="module")

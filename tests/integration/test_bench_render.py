@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from bench_runs import run_bench
 from sidelog.bench.pages import marks
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -26,12 +25,7 @@ CASES = [
 
 
 def run(script: str, arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SIDELOG_")}
-    return subprocess.run(
-        [sys.executable, SCRIPTS / script, *arguments],
-        env=environment | {"MPLBACKEND": "Agg", "SIDELOG_MODE": "off"},  # a user's settings do not reach it
-        cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
-    )  # fmt: skip
+    return run_bench(folder, [str(SCRIPTS / script)], arguments, deadline_s=DEADLINE_S)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -103,3 +104,14 @@ def cpu_s(process: psutil.Process) -> float:
     """CPU time of a process so far, user and system."""
     times = process.cpu_times()
     return float(times.user + times.system)
+
+
+@contextlib.contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables that a sandbox has cleared; its own exit brings back what the user had."""
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            del os.environ[name]

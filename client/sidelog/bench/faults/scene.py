@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,7 +15,7 @@ from sidelog.bench.faults.daemon import FaultyDaemon
 from sidelog.bench.faults.disk import Disk, OrdinaryDisk, disk_that_fills
 from sidelog.bench.faults.injection import DISK_FULL, SUMMARIES, Evidence, Fault
 from sidelog.bench.loggers import Sidelog, wait_for_connection
-from sidelog.bench.sandbox import Sandbox
+from sidelog.bench.sandbox import Sandbox, environment
 from sidelog_shared.errors import SidelogError
 
 RUN = "run"
@@ -88,7 +87,7 @@ class Scene:
             self.daemon = FaultyDaemon(self.disk.logdir, sandbox.run_folder("daemon.log"), self.disk.program)
             stack.callback(self.daemon.stop)
             self.fault = Fault(self.name, self.daemon, self.disk, self.spool_folder)
-            stack.enter_context(_environment(
+            stack.enter_context(environment(
                 {"SIDELOG_ENDPOINT": self.daemon.endpoint, "SIDELOG_SPOOL_DIR": str(self.spool_folder)}
             ))  # fmt: skip
             stack.enter_context(_heard(self.warnings))
@@ -148,17 +147,6 @@ class Scene:
         self.fault.end()
         with suppress(SidelogError):  # what it would say is in the outcome
             self.logger.writer.close(timeout_s=_GOODBYE_S)
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables that the sandbox has cleared; its own exit brings back what the user had."""
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in variables:
-            del os.environ[name]
 
 
 @contextmanager

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 from sidelog.bench.event_tail import EventTail, Told
 from sidelog.bench.faults.daemon import FaultyDaemon
 from sidelog.bench.overload import slow_daemon, worker_process
-from sidelog.bench.sandbox import Sandbox
+from sidelog.bench.sandbox import Sandbox, environment
 from sidelog_shared.errors import SidelogError
 
 _START_DEADLINE_S = 60.0
@@ -120,7 +118,7 @@ class Rig:
             )  # fmt: skip
             stack.callback(self.daemon.kill)  # what it has not written when the bench is over is in no figure
             spool = str(sandbox.run_folder("spool"))
-            stack.enter_context(_environment(
+            stack.enter_context(environment(
                 {"SIDELOG_ENDPOINT": self.daemon.endpoint, "SIDELOG_SPOOL_DIR": spool,
                  slow_daemon.RENDER_MS: str(self._render_ms)}
             ))  # fmt: skip
@@ -161,14 +159,3 @@ def words_of(line: str) -> dict[str, object]:
     """A line of a worker."""
     words: dict[str, object] = json.loads(line)
     return words
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Set variables that the sandbox has cleared; its own exit brings back what the user had."""
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in variables:
-            del os.environ[name]
